@@ -1,0 +1,15 @@
+"""The HTML door."""
+
+from flask import Flask, redirect, url_for
+from werkzeug.wrappers import Response
+
+from dashboard.views import docs
+
+
+def init_app(app: Flask) -> None:
+    """Put the pages into `app`."""
+    app.register_blueprint(docs.bp)
+
+    @app.get("/")
+    def home() -> Response:
+        return redirect(url_for("docs.index"))

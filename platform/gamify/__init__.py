@@ -1,0 +1,1 @@
+"""Points and tiers for many businesses: everything that is not HTML."""

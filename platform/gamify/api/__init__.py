@@ -1,0 +1,19 @@
+"""The JSON door."""
+
+from flask import Flask
+
+from gamify.api import document, guard, health, participants, points, problems
+from gamify.api.json import OrjsonProvider
+from gamify.deployment import Deployment
+
+
+def init_app(app: Flask, deployment: Deployment) -> None:
+    """Put the API into `app`."""
+    app.json = OrjsonProvider(app)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    guard.init_app(app, lambda: deployment.callers)
+    problems.init_app(app)
+    api = document.init_app(app)
+    for blueprint in (points.blp, participants.blp):
+        api.register_blueprint(blueprint)
+    app.register_blueprint(health.bp)

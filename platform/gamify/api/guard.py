@@ -1,0 +1,88 @@
+"""The API's door: who calls, how often, where to and with what right, in that order, before any view runs."""
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, Response, current_app, g, request
+
+from gamify.api.body import drain
+from gamify.counters import Budget
+from gamify.errors import MissingScope, RateLimited, TenantSuspended, Unauthenticated
+from gamify.services.api_keys import Caller
+from gamify.services.callers import Callers
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+GUARDED = "/api/v1/gamify/"
+REQUEST_ID = re.compile(r"[A-Za-z0-9_\-.:]{1,128}")
+
+
+def init_app(app: Flask, callers: Callable[[], Callers]) -> None:
+    """Guard everything under the API's base path, and give every request an id."""
+
+    @app.before_request
+    def name_request() -> None:
+        sent = request.headers.get("X-Request-ID", "")
+        g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+
+    @app.before_request
+    def guard() -> None:
+        if not f"{request.path}/".startswith(GUARDED):
+            return
+        admitted = callers().admit(request.headers.get("X-API-Key", ""))
+        if admitted is None:
+            raise Unauthenticated
+        g.caller, g.budget = admitted
+        if not g.budget.is_allowed:
+            raise RateLimited(limit=g.budget.limit, subject=g.budget.subject, retry_after=g.budget.retry_after)
+        if request.routing_exception is not None:
+            raise request.routing_exception
+        _check_right(g.caller)
+
+    app.after_request(finish)
+
+
+def finish(response: Response) -> Response:
+    """Name the request and what is left of the limits, and read away a body that nobody wanted."""
+    response.headers["X-Request-ID"] = g.request_id
+    budget: Budget | None = g.get("budget")
+    if budget is not None and budget.limit:
+        response.headers["X-RateLimit-Limit"] = str(budget.limit)
+        response.headers["X-RateLimit-Remaining"] = str(budget.remaining)
+        response.headers["X-RateLimit-Reset"] = str(budget.reset_at)
+    if response.status_code >= 400 and request.method not in ("GET", "HEAD"):  # noqa: PLR2004  # the first error status
+        drain(request)
+    return response
+
+
+def needs(scope: str) -> Callable[[View], View]:
+    """Say which scope a view needs. A guarded view without one is refused to everybody."""
+
+    def mark(view: View) -> View:
+        view.scope = scope  # type: ignore[attr-defined]  # read by `scope_of`
+        return view
+
+    return mark
+
+
+def scope_of(app: Flask, endpoint: str, method: str) -> str | None:
+    """Return the scope that `needs` gave the method of an endpoint's view."""
+    view_class = getattr(app.view_functions[endpoint], "view_class", None)
+    method = "get" if method == "HEAD" else method.lower()
+    return getattr(getattr(view_class, method, None), "scope", None)
+
+
+def caller() -> Caller:
+    """Who the current request speaks for."""
+    found: Caller = g.caller
+    return found
+
+
+def _check_right(who: Caller) -> None:
+    scope = scope_of(current_app, request.endpoint or "", request.method)
+    if scope is None or scope not in who.scopes:
+        raise MissingScope(str(scope))
+    if who.is_suspended:
+        raise TenantSuspended

@@ -1,0 +1,185 @@
+"""Award and deduct: one at a time, or a batch of awards."""
+
+from typing import Any
+
+from flask import Response, g, request
+from flask.views import MethodView
+from marshmallow import ValidationError
+
+from gamify.api.body import flatten
+from gamify.api.document import REPLAYED, WITH_BODY, Blueprint
+from gamify.api.guard import caller, needs
+from gamify.api.schemas import (
+    LONGEST_KEY,
+    AwardedSchema,
+    AwardSchema,
+    BatchAnswerSchema,
+    BatchSchema,
+    DeductedSchema,
+    DeductSchema,
+    is_idempotency_key,
+)
+from gamify.deployment import database
+from gamify.errors import DomainError, FieldError, Invalid, Malformed
+from gamify.services import batches, ledger
+from gamify.services.batches import Batch, Item
+from gamify.services.idempotency import fingerprint
+from gamify.services.ledger import AWARD, DEDUCT, Movement, Receipt
+
+blp = Blueprint("points", __name__, url_prefix="/api/v1/gamify/points", description="Award and deduct points.")
+
+KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same as `idempotency_key`; when both are sent they must be equal.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[A-Za-z0-9_:.-]+$"},
+}
+BATCH_KEY_HEADER = KEY_HEADER | {
+    "description": "Stands for the whole batch: the same batch again gets the same answer, failures included."
+}
+MOVED = {
+    "transaction_id": "0198f0c2-a1b2-7c3d-9e4f-5a6b7c8d9e0f",
+    "participant_id": "user_123",
+    "amount": 100,
+    "new_balance": 1500,
+}
+UPGRADE = {"code": "gold", "name": "Gold Tier", "level": 3, "previous_code": "silver", "previous_level": 2}
+AWARDS = [
+    {"participant_id": "user_1", "amount": 100, "reason": "Weekly bonus"},
+    {"participant_id": "user_2", "amount": 100, "reason": "Weekly bonus"},
+    {"participant_id": "user_3", "amount": 50, "reason": "Referral bonus"},
+]
+RESULTS = [
+    {
+        "participant_id": award["participant_id"],
+        "transaction_id": f"0198f0c2-a1b2-7c3d-9e4f-5a6b7c8d9e0{n}",
+        "new_balance": balance,
+        "tier_upgrade": None,
+        "error": None,
+    }
+    for n, (award, balance) in enumerate(zip(AWARDS, (500, 350, 200), strict=True))
+]
+INSUFFICIENT = ("insufficient_points", "Not enough points", "Insufficient points. Available: 30, requested: 50")
+
+ONE_AWARD = AwardSchema()
+
+
+@blp.route("/award")
+class Award(MethodView):
+    """Awards."""
+
+    @needs("points:write")
+    @blp.arguments(
+        AwardSchema,
+        example={
+            "participant_id": "user_123",
+            "amount": 100,
+            "reason": "Purchase completed",
+            "metadata": {"order_id": "ord_abc", "amount_usd": 49.99},
+            "idempotency_key": "purchase_ord_abc",
+        },
+    )
+    @blp.ok(AwardedSchema, {**MOVED, "tier_upgrade": UPGRADE}, headers=REPLAYED)
+    @blp.problems(*WITH_BODY)
+    @blp.doc(parameters=[KEY_HEADER])
+    def post(self, award: dict[str, Any]) -> tuple[Receipt, dict[str, str]]:
+        """Award points.
+
+        Returns the new balance and the tier this award has led to, if any. The first award creates the participant.
+        """
+        return _post(AWARD, award)
+
+
+@blp.route("/deduct")
+class Deduct(MethodView):
+    """Deducts."""
+
+    @needs("points:write")
+    @blp.arguments(DeductSchema, example={"participant_id": "user_123", "amount": 50, "reason": "Reward redemption"})
+    @blp.ok(DeductedSchema, {**MOVED, "amount": 50, "new_balance": 1450}, headers=REPLAYED)
+    @blp.problems(*WITH_BODY, s400=INSUFFICIENT)
+    @blp.doc(parameters=[KEY_HEADER])
+    def post(self, deduct: dict[str, Any]) -> tuple[Receipt, dict[str, str]]:
+        """Deduct points.
+
+        Returns 400 when there are too few; the balance is never negative and tiers are never lost by spending.
+        """
+        return _post(DEDUCT, deduct)
+
+
+@blp.route("/award-batch")
+class AwardBatch(MethodView):
+    """Batches of awards."""
+
+    @needs("points:write")
+    @blp.arguments(BatchSchema, example={"awards": AWARDS})
+    @blp.ok(BatchAnswerSchema, {"processed": 3, "failed": 0, "results": RESULTS}, headers=REPLAYED)
+    @blp.problems(*WITH_BODY)
+    @blp.doc(parameters=[BATCH_KEY_HEADER])
+    def post(self, batch: dict[str, Any]) -> Response:
+        """Award points to up to 100 participants at once.
+
+        Each award succeeds or fails alone. They apply in order, in one transaction. An award with an `idempotency_key`
+        behaves as a single award with that key does.
+        """
+        answer = batches.award(database(), caller().tenant_id, _read_batch(batch["awards"]))
+        headers = {"Idempotent-Replayed": "true"} if answer.is_replay else {}
+        return Response(answer.text, 200, headers, mimetype="application/json")
+
+
+def _post(kind: str, values: dict[str, Any]) -> tuple[Receipt, dict[str, str]]:
+    in_header, in_body = _header_key(), values["idempotency_key"]
+    if in_header and in_body and in_header != in_body:
+        raise Invalid([FieldError("idempotency_key", "Differs from the header Idempotency-Key.")])
+    movement = _movement(values | {"idempotency_key": in_header or in_body})
+    [outcome] = ledger.post(database(), caller().tenant_id, kind, [movement])
+    if isinstance(outcome, DomainError):
+        raise outcome
+    return outcome, {"Idempotent-Replayed": "true"} if outcome.is_replay else {}
+
+
+def _read_batch(elements: list[Any]) -> Batch:
+    key = _header_key()
+    try:
+        return Batch(
+            items=[_read_item(element, key) for element in elements],
+            participant_ids=[_participant_id(element) for element in elements],
+            idempotency_key=key,
+            fingerprint=fingerprint("award-batch", *map(_without_nulls, elements)) if key else b"",
+        )
+    except RecursionError as error:
+        raise Malformed("The body is nested too deeply.") from error
+
+
+def _read_item(element: Any, batch_key: str | None) -> Item:
+    if not isinstance(element, dict):
+        return Invalid([FieldError("award", "Must be a JSON object.")])
+    try:
+        values: dict[str, Any] = ONE_AWARD.load(element)
+    except ValidationError as error:
+        return Invalid(flatten(error.messages))
+    if batch_key and values["idempotency_key"] == batch_key:
+        return Invalid([FieldError("idempotency_key", "This key stands for the whole batch.")])
+    return _movement(values)
+
+
+def _movement(values: dict[str, Any]) -> Movement:
+    return Movement(**values, api_key_id=caller().api_key_id, request_id=g.request_id)
+
+
+def _participant_id(element: Any) -> str | None:
+    found = element.get("participant_id") if isinstance(element, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _without_nulls(element: Any) -> Any:
+    """Null is the same as absent for the members of an award."""
+    return {k: v for k, v in element.items() if v is not None} if isinstance(element, dict) else element
+
+
+def _header_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not is_idempotency_key(key):
+        raise Invalid([FieldError("Idempotency-Key", f"Must have 1 to {LONGEST_KEY} of the characters A-Z a-z 0-9 _ - : .")])
+    return key

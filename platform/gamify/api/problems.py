@@ -1,0 +1,92 @@
+"""Problems: every refusal and fault as RFC 9457 problem details, with nothing in it that is not meant for the reader."""
+
+import logging
+from http import HTTPStatus
+
+import orjson
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from gamify.errors import DomainError, Invalid, Unavailable
+
+log = logging.getLogger(__name__)
+
+DETAILS = {
+    400: "The request could not be read as HTTP.",
+    404: "There is nothing at this address; the API is described at /docs.",
+    405: "This address does not take that method.",
+    413: "The body is too large.",
+    415: "Send the body as Content-Type: application/json, in UTF-8.",
+}
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error of `app` with a problem; the dashboard has its own pages for its own paths."""
+    app.register_error_handler(DomainError, of_domain_error)
+    app.register_error_handler(HTTPException, of_http_exception)
+    app.register_error_handler(Exception, of_fault)
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    errors: list[dict[str, str]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return a problem response."""
+    body: dict[str, object] = {
+        "type": f"/docs#problem-{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": g.request_id,
+    }
+    if errors is not None:
+        body["errors"] = errors
+    return Response(orjson.dumps(body), status, headers, mimetype="application/problem+json")
+
+
+def of_domain_error(error: DomainError) -> Response:
+    """Answer an expected refusal."""
+    if isinstance(error, Unavailable):
+        log.warning("unavailable: %s", type(error.__cause__).__name__, extra={"cause": str(error.__cause__)[:200]})
+    errors = [e._asdict() for e in error.errors] if isinstance(error, Invalid) else None
+    headers = dict(error.headers)
+    if getattr(error, "is_replay", False):
+        headers["Idempotent-Replayed"] = "true"
+    return problem(
+        error.status, error.code, error.title, _printable(str(error)), errors=_printable_errors(errors), headers=headers
+    )
+
+
+def of_http_exception(error: HTTPException) -> Response:
+    """Answer what the framework refused before one of our routes was found."""
+    status = error.code or 500
+    if status < HTTPStatus.BAD_REQUEST:
+        return Response(error.get_body(), status, dict(error.get_headers()))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return of_fault(error)
+    phrase = HTTPStatus(status).phrase
+    methods: list[str] = getattr(error, "valid_methods", None) or []
+    headers = {"Allow": ", ".join(sorted(methods))} if methods else {}
+    detail = DETAILS.get(status, phrase + ".")
+    return problem(status, phrase.lower().replace(" ", "_").replace("-", "_"), phrase, detail, headers=headers)
+
+
+def of_fault(error: Exception) -> Response:
+    """Answer a mistake of ours: log all of it, show none of it."""
+    log.error("unexpected error on %s", request.url_rule or "an unknown path", exc_info=error)
+    return problem(500, "internal_error", "Something went wrong", "The fault is ours and has been logged with this request id.")
+
+
+def _printable(text: str) -> str:
+    """Text of a client's can hold lone surrogates, which no UTF-8 answer can."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _printable_errors(errors: list[dict[str, str]] | None) -> list[dict[str, str]] | None:
+    return errors and [{name: _printable(value) for name, value in error.items()} for error in errors]

@@ -1,0 +1,54 @@
+"""What the commands have in common."""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+from flask.cli import with_appcontext
+
+from gamify import schema
+from gamify.deployment import Deployment, deployment
+from gamify.errors import Unavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print one JSON object, nothing else.")
+mode = click.option(
+    "--mode", type=click.Choice(["live", "test"]), default="live", show_default=True, help="The tenant or its sandbox."
+)
+rate_limit = click.option("--rate-limit", type=int, help="Requests a minute; 0 is no limit.")
+
+
+def with_deployment(command: Callable[Concatenate[Deployment, P], R]) -> Callable[P, R]:
+    """Give a command the deployment with a database that is up to date, and let go of everything after it."""
+
+    @with_appcontext
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        here = deployment()
+        try:
+            ready(here)
+            return command(here, *args, **kwargs)
+        finally:
+            here.close()
+
+    return run
+
+
+def ready(here: Deployment) -> None:
+    """Migrate an embedded database; another must have been.
+
+    Raises `Unavailable` when it has not.
+    """
+    if here.settings.owner_url is None:
+        schema.upgrade()
+    elif not schema.is_current(here.database.owner_engine):
+        raise Unavailable("The database lacks migrations; run `gamify db upgrade` first.")
+
+
+def show(values: dict[str, Any], *, is_json: bool, text: str) -> None:
+    """Print the result of a command."""
+    click.echo(json.dumps(values) if is_json else text)

@@ -1,0 +1,64 @@
+"""What the current app is made of, for the doors."""
+
+from functools import cached_property
+
+from flask import current_app
+
+from gamify.config import Settings
+from gamify.counters import Counters
+from gamify.db import Database
+from gamify.embedded import EmbeddedServers
+from gamify.services.callers import Callers
+
+
+class Deployment:
+    """Settings and everything opened with them, each when first needed (so that a fork before that is harmless)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(
+            lambda: settings.database_url or self.servers.database_url,
+            owner_url=lambda: settings.owner_url or self.servers.database_url,
+            pool_size=settings.pool_size,
+        )
+
+    @cached_property
+    def servers(self) -> EmbeddedServers:
+        """Servers of our own, joined; for whatever has no URL."""
+        servers = EmbeddedServers(self.settings.data_dir)
+        servers.join()
+        return servers
+
+    @cached_property
+    def counters(self) -> Counters:
+        """Redis."""
+        return Counters(self.settings.redis_url or self.servers.redis_url)
+
+    @cached_property
+    def callers(self) -> Callers:
+        """The keys seen lately."""
+        return Callers(self.database, self.counters, pepper=self.settings.api_key_pepper)
+
+    def close(self) -> None:
+        """Let go of everything that was opened."""
+        self.database.close()
+        if "counters" in self.__dict__:
+            self.counters.close()
+        if "servers" in self.__dict__:
+            self.servers.leave()
+
+
+def deployment() -> Deployment:
+    """Return the current app's deployment."""
+    found: Deployment = current_app.extensions["gamify"]
+    return found
+
+
+def database() -> Database:
+    """Return the current app's database."""
+    return deployment().database
+
+
+def counters() -> Counters:
+    """Return the current app's counters."""
+    return deployment().counters

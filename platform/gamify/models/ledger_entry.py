@@ -1,0 +1,46 @@
+"""The ledger: one permanent row a movement."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Integer, SmallInteger, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gamify.models.base import TenantRecord
+
+
+class LedgerEntry(TenantRecord):
+    """A movement of points and all that followed from it, enough to give its original answer again for ever.
+
+    Append-only: the app's role may only read and insert, and a trigger stops everyone else.
+    """
+
+    __tablename__ = "ledger_entries"
+    __table_args__ = (
+        # The pair, not the id alone: an entry cannot name another tenant's participant.
+        ForeignKeyConstraint(["tenant_id", "participant_id"], ["participants.tenant_id", "participants.id"]),
+        # The id holds the time to the microsecond, so this is the tenant's ledger in the order of time.
+        UniqueConstraint("tenant_id", "id"),
+        CheckConstraint("type IN ('award', 'deduct')", name="type"),
+        CheckConstraint("points <> 0", name="moves_points"),
+        CheckConstraint("balance_after >= 0", name="never_negative"),
+    )
+
+    participant_id: Mapped[int] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)  # 1, 2, … without a gap, within the participant
+    id: Mapped[UUID]
+    type: Mapped[str]
+    points: Mapped[int]  # signed: awards are positive, deductions negative
+    balance_after: Mapped[int]
+    total_earned_after: Mapped[int]
+    total_spent_after: Mapped[int]
+    ladder_version: Mapped[int | None] = mapped_column(Integer)  # the ladder both tiers stand on; null: none yet
+    tier_before: Mapped[int] = mapped_column(SmallInteger)
+    tier_after: Mapped[int] = mapped_column(SmallInteger)
+    reason: Mapped[str | None]
+    metadata_: Mapped[str | None] = mapped_column("metadata", JSON)  # text as sent: jsonb would rewrite numbers
+    idempotency_key: Mapped[str | None] = mapped_column(Text(collation="C"))
+    api_key_id: Mapped[int | None]
+    request_id: Mapped[str | None]
+    created_at: Mapped[datetime]

@@ -1,0 +1,35 @@
+"""Participants: those who collect points, and the balance the ledger has led to."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Identity, SmallInteger, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gamify.models.base import TenantRecord, created_at, of_tenant
+
+
+class Participant(TenantRecord):
+    """Everything here but the two ids follows from the ledger; the row is its cache and its lock.
+
+    `external_id` is the tenant's own id for the person (`participant_id` in the API); the ledger refers to `id` only.
+    """
+
+    __tablename__ = "participants"
+    __table_args__ = (
+        of_tenant(),
+        UniqueConstraint("tenant_id", "external_id"),
+        CheckConstraint("balance >= 0", name="never_negative"),
+        CheckConstraint("balance = total_earned - total_spent", name="adds_up"),
+        # Room on each page lets an update stay there and leave the indexes alone.
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    external_id: Mapped[str] = mapped_column(Text(collation="C"))  # compared and ordered byte by byte
+    balance: Mapped[int]
+    total_earned: Mapped[int]
+    total_spent: Mapped[int]
+    entry_count: Mapped[int]  # also the `seq` of the last entry
+    tier: Mapped[int] = mapped_column(SmallInteger)  # level on the ladder in force; 0: none
+    last_entry_at: Mapped[datetime]
+    created_at: Mapped[datetime] = created_at()

@@ -1,0 +1,38 @@
+"""Tiers: a tenant's ladder, in versions that never change once they are in force."""
+
+from datetime import datetime
+
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKeyConstraint, Integer, SmallInteger, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gamify.models.base import TenantRecord, created_at, of_tenant
+
+
+class Ladder(TenantRecord):
+    """One version of a tenant's tiers; the highest version is in force."""
+
+    __tablename__ = "ladders"
+    __table_args__ = (of_tenant(),)
+
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    thresholds: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))  # of levels 1, 2, …; what an award looks at
+    created_at: Mapped[datetime] = created_at()
+
+
+class Tier(TenantRecord):
+    """A rung: the status of everyone who has earned at least `threshold` points."""
+
+    __tablename__ = "tiers"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "ladder_version"], ["ladders.tenant_id", "ladders.version"]),
+        UniqueConstraint("tenant_id", "ladder_version", "code"),
+        UniqueConstraint("tenant_id", "ladder_version", "threshold"),
+        CheckConstraint("level >= 1", name="level"),
+        CheckConstraint("threshold >= 0", name="threshold"),
+    )
+
+    ladder_version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    level: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    code: Mapped[str]
+    name: Mapped[str]
+    threshold: Mapped[int]

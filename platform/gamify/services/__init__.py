@@ -1,0 +1,1 @@
+"""Operations, as plain functions: the session (or database) first, the tenant second. No Flask here."""

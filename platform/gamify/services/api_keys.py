@@ -1,0 +1,141 @@
+"""API keys: issue, find, revoke, and who a key speaks for."""
+
+import hashlib
+import hmac
+import secrets
+import string
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from gamify.db import act_as
+from gamify.errors import FieldError, Invalid, NotFound
+from gamify.models import ApiKey, KeyDigest, Tenant
+from gamify.models.api_key import REQUESTS_A_MINUTE
+from gamify.services.tenants import LARGEST_RATE_LIMIT
+
+SCOPES = ("points:read", "points:write")
+BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+SECRET_LENGTH, CHECK_LENGTH, PREFIX_LENGTH = 32, 6, 16
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a valid key speaks for, and what it may do. Limits are requests a minute; 0 is none."""
+
+    tenant_id: int
+    api_key_id: int
+    scopes: frozenset[str]
+    key_limit: int
+    tenant_limit: int
+    is_suspended: bool
+    expires_at: datetime | None
+
+
+def new_secret(mode: str) -> str:
+    """Make a key: `gk_live_` or `gk_test_`, 32 random base62 characters and 6 that check them."""
+    body = f"gk_{mode}_" + "".join(secrets.choice(BASE62) for _ in range(SECRET_LENGTH))
+    return body + _check_characters(body)
+
+
+def is_well_formed(secret: str) -> bool:
+    """Whether the text can be a key at all; junk is refused without looking it up."""
+    if len(secret) != len("gk_live_") + SECRET_LENGTH + CHECK_LENGTH or not secret.startswith(("gk_live_", "gk_test_")):
+        return False
+    return secret.isascii() and _check_characters(secret[:-CHECK_LENGTH]) == secret[-CHECK_LENGTH:]
+
+
+def digest(secret: str, pepper: str) -> bytes:
+    """What is stored in place of a key: HMAC-SHA256 under the deployment's pepper."""
+    return hmac.digest(pepper.encode(), secret.encode(), hashlib.sha256)
+
+
+def issue(
+    session: Session,
+    tenant: Tenant,
+    *,
+    name: str,
+    pepper: str,
+    scopes: Iterable[str] = (),
+    rate_limit: int = REQUESTS_A_MINUTE,
+) -> tuple[ApiKey, str]:
+    """Create an API key and return it with its secret, which is never readable again. No scopes means all of them.
+
+    Raises `Invalid` for an unknown scope, an unusable name or a negative limit.
+    """
+    granted = sorted(set(scopes)) or list(SCOPES)
+    errors = [FieldError("scope", f"There is no scope {s}; there are {', '.join(SCOPES)}.") for s in granted if s not in SCOPES]
+    if not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
+        errors.append(FieldError("name", f"Must be 1 to {LONGEST_NAME} characters."))
+    if not 0 <= rate_limit <= LARGEST_RATE_LIMIT:
+        errors.append(FieldError("rate_limit", f"Must be from 0 (no limit) to {LARGEST_RATE_LIMIT} requests a minute."))
+    if errors:
+        raise Invalid(errors)
+    act_as(session, tenant.id)
+    secret = new_secret(tenant.mode)
+    key = ApiKey(
+        tenant_id=tenant.id,
+        name=name,
+        prefix=secret[:PREFIX_LENGTH],
+        last_four=secret[-4:],
+        scopes=granted,
+        rate_limit=rate_limit,
+    )
+    session.add(key)
+    session.flush()
+    session.add(KeyDigest(digest=digest(secret, pepper), prefix=key.prefix, tenant_id=tenant.id, api_key_id=key.id))
+    session.flush()
+    return key, secret
+
+
+def authenticate(session: Session, key_digest: bytes, *, now: datetime) -> Caller | None:
+    """Return who the key with this digest speaks for at `now`; None if it is unknown, revoked or expired."""
+    found = session.get(KeyDigest, key_digest)
+    if found is None:
+        return None
+    act_as(session, found.tenant_id)
+    key = session.scalar(select(ApiKey).where(ApiKey.tenant_id == found.tenant_id, ApiKey.id == found.api_key_id))
+    tenant = session.get_one(Tenant, found.tenant_id)
+    if key is None or key.revoked_at or (key.expires_at and key.expires_at <= now):
+        return None
+    return Caller(
+        tenant_id=tenant.id,
+        api_key_id=key.id,
+        scopes=frozenset(key.scopes),
+        key_limit=key.rate_limit,
+        tenant_limit=tenant.rate_limit,
+        is_suspended=tenant.status != "active",
+        expires_at=key.expires_at,
+    )
+
+
+def of_tenant(session: Session, tenant: Tenant) -> Sequence[ApiKey]:
+    """Return the tenant's keys, oldest first."""
+    act_as(session, tenant.id)
+    return session.scalars(select(ApiKey).where(ApiKey.tenant_id == tenant.id).order_by(ApiKey.id)).all()
+
+
+def revoke(session: Session, prefix: str) -> ApiKey:
+    """Put the key with this prefix (or whole key) out of use. Raises `NotFound`. Revoking twice changes nothing."""
+    found = session.scalar(select(KeyDigest).where(KeyDigest.prefix == prefix[:PREFIX_LENGTH]))
+    if found is None:
+        raise NotFound(f"There is no API key that begins with {prefix[:PREFIX_LENGTH]}.")
+    act_as(session, found.tenant_id)
+    key = session.scalars(select(ApiKey).where(ApiKey.tenant_id == found.tenant_id, ApiKey.id == found.api_key_id)).one()
+    key.revoked_at = key.revoked_at or session.scalar(select(func.now()))
+    session.flush()
+    return key
+
+
+def _check_characters(body: str) -> str:
+    number = zlib.crc32(body.encode())
+    digits = ""
+    for _ in range(CHECK_LENGTH):
+        number, digit = divmod(number, len(BASE62))
+        digits = BASE62[digit] + digits
+    return digits

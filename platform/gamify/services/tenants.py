@@ -1,0 +1,84 @@
+"""Tenants and their sandboxes."""
+
+import re
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from gamify.db import act_as
+from gamify.errors import Conflict, FieldError, Invalid, NotFound
+from gamify.models import Tenant
+from gamify.services import tiers
+
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+LONGEST_NAME = 200
+LARGEST_RATE_LIMIT = 2**53 - 1  # Redis scripts count in doubles
+MODES = ("live", "test")
+STARTER_TIERS = {"bronze": 0, "silver": 500, "gold": 1500}
+
+
+def create(session: Session, *, slug: str, name: str) -> Tenant:
+    """Create a tenant with its sandbox and starter tiers on both; return the live one.
+
+    Raises `Invalid` for an unusable slug or name, `Conflict` for a slug that is taken.
+    """
+    if not SLUG.fullmatch(slug):
+        raise Invalid([FieldError("slug", "Must be 1 to 63 lower-case letters, digits and inner hyphens.")])
+    if not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
+        raise Invalid([FieldError("name", f"Must be 1 to {LONGEST_NAME} characters.")])
+    # Two commands may create the same slug at once: the second waits here and then finds the first's.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext("tenant " + slug))))
+    if _find(session, slug, "live"):
+        raise Conflict(f"The tenant {slug} exists already.")
+    live = Tenant(slug=slug, name=name)
+    session.add(live)
+    session.flush()
+    sandbox = Tenant(slug=slug, name=name, sandbox_of=live.id)
+    session.add(sandbox)
+    session.flush()
+    for tenant in (live, sandbox):
+        act_as(session, tenant.id)
+        tiers.replace(session, tenant.id, STARTER_TIERS)
+    return live
+
+
+def get(session: Session, slug: str, *, mode: str = "live") -> Tenant:
+    """Return the tenant or its sandbox. Raises `NotFound`."""
+    tenant = _find(session, slug, mode)
+    if tenant is None:
+        raise NotFound(f"There is no tenant {slug}.")
+    return tenant
+
+
+def every(session: Session) -> Sequence[Tenant]:
+    """Return all tenants, each followed by its sandbox."""
+    return session.scalars(select(Tenant).order_by(Tenant.slug, Tenant.sandbox_of.is_not(None))).all()
+
+
+def both(session: Session, slug: str) -> Sequence[Tenant]:
+    """Return a tenant and its sandbox. Raises `NotFound`."""
+    live = get(session, slug)
+    return [live, *session.scalars(select(Tenant).where(Tenant.sandbox_of == live.id))]
+
+
+def set_rate_limit(session: Session, tenant: Tenant, *, rate_limit: int) -> None:
+    """Allow `rate_limit` requests a minute (0: no limit)."""
+    if not 0 <= rate_limit <= LARGEST_RATE_LIMIT:
+        raise Invalid([FieldError("rate_limit", f"Must be from 0 (no limit) to {LARGEST_RATE_LIMIT} requests a minute.")])
+    tenant.rate_limit = rate_limit
+    session.flush()
+
+
+def set_status(session: Session, slug: str, *, status: str) -> Sequence[Tenant]:
+    """Suspend or resume a tenant together with its sandbox; return both."""
+    found = both(session, slug)
+    for tenant in found:
+        tenant.status = status
+    session.flush()
+    return found
+
+
+def _find(session: Session, slug: str, mode: str) -> Tenant | None:
+    is_live = Tenant.sandbox_of.is_(None)
+    return session.scalar(select(Tenant).where(Tenant.slug == slug, is_live if mode == "live" else ~is_live))

@@ -1,0 +1,81 @@
+"""Tiers: the ladder in force, and everybody's place on it."""
+
+import re
+from collections.abc import Mapping
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from gamify.errors import FieldError, Invalid
+from gamify.models import Ladder, Tier
+
+CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
+MOST_TIERS = 20
+HIGHEST_THRESHOLD = 2**63 - 1
+
+# The advisory lock that awards share after locking their rows, and before reading the ladder (see ledger_award).
+_LADDER_LOCK = 1
+
+# Rows in the ledger's lock order; the totals are those under the lock.
+RE_EVALUATE = text(
+    """
+    WITH moving AS MATERIALIZED (
+        SELECT id FROM participants
+        WHERE tenant_id = :tenant_id AND tier <> width_bucket(total_earned, CAST(:thresholds AS bigint[]))
+        ORDER BY external_id
+        FOR NO KEY UPDATE
+    )
+    UPDATE participants AS p SET tier = width_bucket(total_earned, CAST(:thresholds AS bigint[]))
+    FROM moving WHERE p.tenant_id = :tenant_id AND p.id = moving.id
+    """
+)
+
+
+def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int]) -> Ladder:
+    """Put a new ladder in force and re-evaluate everybody, up and down, in this transaction.
+
+    Raises `Invalid` for unusable codes or thresholds.
+    """
+    _check(thresholds)
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"ladder of {tenant_id}"))))  # one change at a time
+    newest = session.scalar(select(func.max(Ladder.version)).where(Ladder.tenant_id == tenant_id)) or 0
+    rungs = sorted(thresholds.items(), key=lambda item: item[1])
+    ladder = Ladder(tenant_id=tenant_id, version=newest + 1, thresholds=[threshold for _, threshold in rungs])
+    session.add(ladder)
+    session.flush()
+    session.add_all(
+        Tier(
+            tenant_id=tenant_id,
+            ladder_version=ladder.version,
+            level=level,
+            code=code,
+            name=f"{code.replace('_', ' ').replace('-', ' ').title()} Tier",
+            threshold=threshold,
+        )
+        for level, (code, threshold) in enumerate(rungs, start=1)
+    )
+    session.flush()
+    values = {"tenant_id": tenant_id, "thresholds": ladder.thresholds}
+    session.execute(RE_EVALUATE, values)  # nearly everybody, while awards go on
+    session.execute(select(func.pg_advisory_xact_lock(_LADDER_LOCK, func.hashint8(tenant_id))))
+    session.execute(RE_EVALUATE, values)  # and whom an award moved meanwhile by the ladder it had read
+    return ladder
+
+
+def _check(thresholds: Mapping[str, int]) -> None:
+    errors = [
+        FieldError(f"tiers.{code}", "A code is 1 to 50 lower-case letters, digits, _ and -.")
+        for code in thresholds
+        if not CODE.fullmatch(code)
+    ]
+    errors += [
+        FieldError(f"tiers.{code}", f"A threshold is a whole number from 0 to {HIGHEST_THRESHOLD}.")
+        for code, threshold in thresholds.items()
+        if not 0 <= threshold <= HIGHEST_THRESHOLD
+    ]
+    if len(set(thresholds.values())) < len(thresholds):
+        errors.append(FieldError("tiers", "Two tiers cannot have the same threshold."))
+    if len(thresholds) > MOST_TIERS:
+        errors.append(FieldError("tiers", f"There can be at most {MOST_TIERS} tiers."))
+    if errors:
+        raise Invalid(errors)

@@ -1,0 +1,108 @@
+"""Real servers for every test: one PostgreSQL and one Valkey a run, one database a worker, one tenant a test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from filelock import FileLock
+from flask import Flask
+from gamify import schema
+from gamify.app import create_app
+from gamify.config import Settings
+from gamify.deployment import Deployment
+from gamify.embedded import EmbeddedServers
+
+from tests.harness import Api, Server, TenantUnderTest, make_database, new_tenant, settings_for, start_server, stop
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def servers(run_folder: Path) -> Iterator[EmbeddedServers]:
+    """PostgreSQL and Valkey, stopped when the last worker leaves them."""
+    held = EmbeddedServers(run_folder / "servers")
+    held.join()
+    yield held
+    held.leave()
+
+
+@pytest.fixture(scope="session")
+def template(servers: EmbeddedServers, run_folder: Path) -> str:
+    """A database with every migration, made once a run and copied from then on."""
+    with FileLock(run_folder / "template.lock"):
+        if not (run_folder / "template.done").exists():
+            make_database(servers, "migrated")
+            app = create_app(settings_for(servers, run_folder, "migrated"))
+            with app.app_context():
+                schema.upgrade()
+            app.extensions["gamify"].close()
+            (run_folder / "template.done").touch()
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def settings(servers: EmbeddedServers, run_folder: Path, template: str, worker_id: str) -> Settings:
+    """Settings with a migrated database and a Valkey database of this worker's own."""
+    number = 0 if worker_id == "master" else int(worker_id.removeprefix("gw")) + 1
+    with FileLock(run_folder / "template.lock"):  # a template can be copied by one at a time
+        make_database(servers, f"worker_{number}", template=template)
+    return settings_for(servers, run_folder, f"worker_{number}", number)
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> Iterator[Flask]:
+    made = create_app(settings)
+    yield made
+    made.extensions["gamify"].close()
+
+
+@pytest.fixture(scope="session")
+def here(app: Flask) -> Deployment:
+    """The app's deployment: its database, counters and callers."""
+    found: Deployment = app.extensions["gamify"]
+    return found
+
+
+@pytest.fixture
+def owner(settings: Settings) -> Iterator[psycopg.Connection]:
+    """A superuser's connection, bound by no policy; it commits each statement."""
+    assert settings.database_url
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def tenant(here: Deployment) -> Iterator[TenantUnderTest]:
+    """A new tenant; whatever the test did to it, its ledger must add up."""
+    made = new_tenant(here)
+    yield made
+    assert made.differences() == []
+
+
+@pytest.fixture
+def api(app: Flask, tenant: TenantUnderTest) -> Api:
+    """The API through Flask's test client, with an unlimited live key."""
+    return Api(app.test_client(), tenant.key)
+
+
+@pytest.fixture(scope="session")
+def server(settings: Settings) -> Iterator[Server]:
+    """The production server, over TCP, on this worker's database."""
+    started = start_server(settings)
+    yield started
+    stop(started)
+
+
+@pytest.fixture
+def tcp(server: Server, tenant: TenantUnderTest) -> Iterator[Api]:
+    """The API over TCP, with an unlimited live key."""
+    with httpx.Client(base_url=server.url, timeout=30, limits=httpx.Limits(max_connections=64)) as client:
+        yield Api(client, tenant.key)

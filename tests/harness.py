@@ -1,0 +1,218 @@
+"""Tenants, clients and servers under test."""
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.parse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from flask.testing import FlaskClient
+from gamify.config import Settings
+from gamify.deployment import Deployment
+from gamify.embedded import EmbeddedServers
+from gamify.services import api_keys, tenants, verification
+
+BASE = "/api/v1/gamify"
+PEPPER = "a pepper for tests, 32 characters"
+names = (f"tenant-{os.getpid()}-{n}" for n in itertools.count(1))
+
+
+def settings_for(servers: EmbeddedServers, folder: Path, database: str, redis_number: int = 0) -> Settings:
+    return Settings(
+        environment="development",
+        data_dir=folder,
+        secret_key="a secret for tests, 32 characters",
+        api_key_pepper=PEPPER,
+        database_url=url_of(servers, database),
+        database_owner_url=None,
+        redis_url=f"{servers.redis_url}?db={redis_number}",
+        pool_size=32,
+        log_level="WARNING",
+    )
+
+
+def url_of(servers: EmbeddedServers, database: str) -> str:
+    return servers.database_url.replace("/gamify?", f"/{database}?")
+
+
+def make_database(servers: EmbeddedServers, name: str, *, template: str = "template1") -> None:
+    with psycopg.connect(url_of(servers, "postgres"), autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+
+
+@dataclass
+class TenantUnderTest:
+    """A tenant of this test's own, with an unlimited key for it and one for its sandbox."""
+
+    here: Deployment
+    slug: str
+    id: int
+    sandbox_id: int
+    key: str
+    test_key: str
+
+    def issue(self, *scopes: str, rate_limit: int = 0, mode: str = "live") -> str:
+        """Make another key."""
+        with self.here.database.transaction() as session:
+            tenant = tenants.get(session, self.slug, mode=mode)
+            return api_keys.issue(
+                session, tenant, name="another", pepper=self.here.settings.api_key_pepper, scopes=scopes, rate_limit=rate_limit
+            )[1]
+
+    def differences(self) -> list[str]:
+        """What `verify` finds wrong, in the sandbox too."""
+        found = []
+        with self.here.database.transaction() as session:
+            both = tenants.both(session, self.slug)
+        for tenant in both:
+            with self.here.database.transaction() as session:
+                found += [d.sentence for d in verification.verify(session, tenant).differences]
+        return found
+
+
+def new_tenant(here: Deployment) -> TenantUnderTest:
+    slug = next(names)
+    with here.database.transaction() as session:
+        live = tenants.create(session, slug=slug, name=slug.title())
+        sandbox = tenants.get(session, slug, mode="test")
+        pepper = here.settings.api_key_pepper
+        _, key = api_keys.issue(session, live, name="live", pepper=pepper, rate_limit=0)
+        _, test_key = api_keys.issue(session, sandbox, name="test", pepper=pepper, rate_limit=0)
+    return TenantUnderTest(here, slug, live.id, sandbox.id, key, test_key)
+
+
+class Answer:
+    """What came back, the same from Flask's test client and over TCP."""
+
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        code: str = self.json["code"]
+        return code
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that a 422 names."""
+        return [error["field"] for error in self.json["errors"]]
+
+
+@dataclass
+class Api:
+    """A client of the API with one key."""
+
+    client: FlaskClient | httpx.Client
+    key: str | None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def with_key(self, key: str | None) -> "Api":
+        return Api(self.client, key, self.headers)
+
+    def request(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, body: Any = None, **kwargs: Any
+    ) -> Answer:
+        """Send a request; a `body` that is not bytes goes as JSON."""
+        sent = {"X-API-Key": self.key} if self.key else {}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+            body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent |= self.headers | (headers or {})
+        if isinstance(self.client, FlaskClient):
+            answer = self.client.open(path, method=method, headers=sent, data=body, **kwargs)
+            return Answer(answer.status_code, answer.headers, answer.data)
+        response = self.client.request(method, path, headers=sent, content=body, **kwargs)
+        return Answer(response.status_code, response.headers, response.content)
+
+    def award(self, participant_id: Any, amount: Any = 100, *, headers: dict[str, str] | None = None, **members: Any) -> Answer:
+        body = {"participant_id": participant_id, "amount": amount, **members}
+        return self.request("POST", f"{BASE}/points/award", body=body, headers=headers)
+
+    def deduct(self, participant_id: Any, amount: Any = 100, *, headers: dict[str, str] | None = None, **members: Any) -> Answer:
+        body = {"participant_id": participant_id, "amount": amount, **members}
+        return self.request("POST", f"{BASE}/points/deduct", body=body, headers=headers)
+
+    def batch(self, awards: Any, *, headers: dict[str, str] | None = None) -> Answer:
+        return self.request("POST", f"{BASE}/points/award-batch", body={"awards": awards}, headers=headers)
+
+    def points(self, participant_id: str) -> Answer:
+        return self.request("GET", f"{BASE}/participants/{quote(participant_id)}/points")
+
+    def balance(self, participant_id: str) -> int:
+        found: int = self.points(participant_id).json["balance"]
+        return found
+
+    def history(self, participant_id: str, **query: Any) -> Answer:
+        search = f"?{urllib.parse.urlencode(query)}" if query else ""
+        return self.request("GET", f"{BASE}/participants/{quote(participant_id)}/points/transactions{search}")
+
+
+def quote(participant_id: str) -> str:
+    return urllib.parse.quote(participant_id, safe="")
+
+
+@dataclass
+class Server:
+    """A running `gamify serve`."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+
+def start_server(settings: Settings, *arguments: str, workers: int = 2, env: dict[str, str] | None = None) -> Server:
+    """Start the production server on a free port and wait until it says that it is ready."""
+    command = [sys.executable, "-m", "gamify.cli", "serve", "--port", str(free_port()), "--workers", str(workers), *arguments]
+    process = subprocess.Popen(command, env=environment(settings) | (env or {}), stdout=subprocess.PIPE, stderr=None, text=True)
+    assert process.stdout
+    line = process.stdout.readline()
+    assert "http://" in line, f"the server said {line!r}"
+    return Server("http://" + line.split("http://")[1].strip(), process)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GAMIFY_", "DATABASE_", "REDIS_"))}
+    return kept | {
+        "DATABASE_URL": settings.database_url or "",
+        "REDIS_URL": settings.redis_url or "",
+        "GAMIFY_DATA_DIR": str(settings.data_dir),
+        "SECRET_KEY": settings.secret_key,
+        "API_KEY_PEPPER": settings.api_key_pepper,
+        "GAMIFY_LOG_LEVEL": "WARNING",
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def stop(server: Server) -> None:
+    server.process.terminate()
+    try:
+        server.process.wait(20)
+    finally:
+        server.process.kill()
+        if server.process.stdout:
+            server.process.stdout.close()
+
+
+def gamify(settings: Settings, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own."""
+    command = [sys.executable, "-m", "gamify.cli", *arguments]
+    return subprocess.run(
+        command, env=environment(settings), input=stdin, capture_output=True, text=True, timeout=90, check=False
+    )
