@@ -15,9 +15,11 @@ import httpx
 import psycopg
 from flask.testing import FlaskClient
 from gamify.config import Settings
+from gamify.db import act_as
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers
-from gamify.services import api_keys, tenants, verification
+from gamify.services import api_keys, tenants, tiers, verification
+from sqlalchemy import text
 
 BASE = "/api/v1/gamify"
 PEPPER = "a pepper for tests, 32 characters"
@@ -67,6 +69,38 @@ class TenantUnderTest:
                 session, tenant, name="another", pepper=self.here.settings.api_key_pepper, scopes=scopes, rate_limit=rate_limit
             )[1]
 
+    def revoke(self, key: str) -> None:
+        """Put a key out of use."""
+        with self.here.database.transaction() as session:
+            api_keys.revoke(session, key)
+        self.here.counters.advance(self.id)
+
+    def limit_to(self, requests_a_minute: int, *, mode: str = "live") -> None:
+        """Limit the tenant, or its sandbox."""
+        with self.here.database.transaction() as session:
+            tenant = tenants.get(session, self.slug, mode=mode)
+            tenants.set_rate_limit(session, tenant, rate_limit=requests_a_minute)
+        self.here.counters.advance(tenant.id)
+
+    def become(self, status: str) -> None:
+        """Be `active` or `suspended`, with the sandbox."""
+        with self.here.database.transaction() as session:
+            changed = [tenant.id for tenant in tenants.set_status(session, self.slug, status=status)]
+        for tenant_id in changed:
+            self.here.counters.advance(tenant_id)
+
+    def put_tiers(self, **thresholds: int) -> None:
+        """Replace the live tiers."""
+        with self.here.database.transaction() as session:
+            act_as(session, self.id)
+            tiers.replace(session, self.id, thresholds)
+
+    def row_count(self) -> int:
+        """How many participants, entries and keys are stored for the live tenant."""
+        tables = ("participants", "ledger_entries", "idempotency_keys")
+        with self.here.database.transaction(self.id) as session:
+            return sum(session.scalar(text(f"SELECT count(*) FROM {table}")) for table in tables)
+
     def differences(self) -> list[str]:
         """What `verify` finds wrong, in the sandbox too."""
         found = []
@@ -74,6 +108,7 @@ class TenantUnderTest:
             both = tenants.both(session, self.slug)
         for tenant in both:
             with self.here.database.transaction() as session:
+                verification.begin(session, tenant)
                 found += [d.sentence for d in verification.verify(session, tenant).differences]
         return found
 
@@ -131,8 +166,8 @@ class Api:
             body = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent |= self.headers | (headers or {})
         if isinstance(self.client, FlaskClient):
-            answer = self.client.open(path, method=method, headers=sent, data=body, **kwargs)
-            return Answer(answer.status_code, answer.headers, answer.data)
+            with self.client.open(path, method=method, headers=sent, data=body, **kwargs) as answer:
+                return Answer(answer.status_code, answer.headers, answer.data)
         response = self.client.request(method, path, headers=sent, content=body, **kwargs)
         return Answer(response.status_code, response.headers, response.content)
 
@@ -157,6 +192,23 @@ class Api:
     def history(self, participant_id: str, **query: Any) -> Answer:
         search = f"?{urllib.parse.urlencode(query)}" if query else ""
         return self.request("GET", f"{BASE}/participants/{quote(participant_id)}/points/transactions{search}")
+
+
+def item(participant_id: Any = "p", amount: Any = 1, **members: Any) -> dict[str, Any]:
+    """Return an award of a batch."""
+    return {"participant_id": participant_id, "amount": amount, **members}
+
+
+def assert_failed(result: dict[str, Any], participant_id: str | None) -> None:
+    """Claim that an award of a batch has failed, and says so in the form of the contract."""
+    assert result["error"]
+    assert result | {"error": ""} == {
+        "participant_id": participant_id,
+        "transaction_id": None,
+        "new_balance": None,
+        "tier_upgrade": None,
+        "error": "",
+    }
 
 
 def quote(participant_id: str) -> str:

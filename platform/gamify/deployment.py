@@ -1,6 +1,6 @@
 """What the current app is made of, for the doors."""
 
-from functools import cached_property
+from functools import cached_property, partial
 
 from flask import current_app
 
@@ -8,7 +8,9 @@ from gamify.config import Settings
 from gamify.counters import Counters
 from gamify.db import Database
 from gamify.embedded import EmbeddedServers
+from gamify.services import ledger
 from gamify.services.callers import Callers
+from gamify.services.gathering import Gatherer
 
 
 class Deployment:
@@ -38,6 +40,11 @@ class Deployment:
     def callers(self) -> Callers:
         """The keys seen lately."""
         return Callers(self.database, self.counters, pepper=self.settings.api_key_pepper)
+
+    @cached_property
+    def gatherer(self) -> Gatherer:
+        """What puts concurrent movements together."""
+        return Gatherer(partial(ledger.post, self.database))
 
     def close(self) -> None:
         """Let go of everything that was opened."""

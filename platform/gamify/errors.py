@@ -62,8 +62,12 @@ class InsufficientPoints(DomainError):
     title = "Not enough points"
 
     def __init__(self, *, available: int, requested: int, is_replay: bool = False) -> None:
-        self.is_replay = is_replay
+        self.available, self.requested, self.is_replay = available, requested, is_replay
         super().__init__(f"Insufficient points. Available: {available}, requested: {requested}")
+
+    def replay(self) -> "InsufficientPoints":
+        """The same answer, given again."""
+        return InsufficientPoints(available=self.available, requested=self.requested, is_replay=True)
 
 
 class Malformed(DomainError):
@@ -165,3 +169,10 @@ class Unavailable(DomainError):
 
     def __init__(self, why: str = "The service cannot answer at the moment; try again shortly.") -> None:
         super().__init__(why)
+
+
+class LockedByOthers(Unavailable):
+    """Somebody else holds a row for too long."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody else is changing this participant; try again shortly.")

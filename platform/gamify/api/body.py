@@ -34,15 +34,18 @@ class Parser(FlaskParser):
 
     def load_querystring(self, req: Request, schema: Any) -> Any:
         """Return the query's parameters, each given once at most."""
-        refuse_unknown_parameters(schema.fields)
+        dotted = getattr(schema, "dotted", None)
+        of_schema = {field.data_key or name for name, field in schema.fields.items()}
+        refuse_unknown_parameters({name for name in req.args if dotted and name.startswith(f"{dotted}.")} | of_schema)
         repeated = [name for name, values in req.args.lists() if len(values) > 1]
         if repeated:
             raise Invalid([FieldError(name, "Is given more than once.") for name in repeated])
-        return MultiDict(req.args)
+        return MultiDict([(name, value) for name, value in req.args.items() if name in of_schema])
 
     def handle_error(self, error: ValidationError, req: Request, schema: Any, **_: Any) -> NoReturn:  # noqa: ARG002  # webargs calls it
         """Name every field that is wrong."""
-        raise Invalid(flatten(error.messages)) from error
+        [messages] = error.messages_dict.values()  # webargs puts them under the location that it read: json or query
+        raise Invalid(flatten(messages)) from error
 
 
 def read(req: Request, *, limit: int) -> Any:
@@ -77,10 +80,5 @@ def refuse_unknown_parameters(known: Any) -> None:
 def flatten(messages: Any, path: str = "") -> list[FieldError]:
     """Turn marshmallow's nested messages into a list of fields, each with a sentence."""
     if isinstance(messages, dict):
-        errors = []
-        for name, inner in messages.items():
-            is_wrapper = not path and name in ("json", "query")
-            errors += flatten(inner, path if is_wrapper else f"{path}.{name}".strip("."))
-        return errors
-    field = "body" if path == "_schema" else path.removesuffix("._schema") or "body"
-    return [FieldError(field, str(message)) for message in messages]
+        return [e for name, inner in messages.items() for e in flatten(inner, f"{path}.{name}" if path else str(name))]
+    return [FieldError(path or "body", str(message)) for message in messages]

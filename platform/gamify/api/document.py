@@ -1,6 +1,6 @@
 """The API document: OpenAPI 3.1 at /api/v1/openapi.json, made from the routes and schemas themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import flask_smorest
@@ -54,7 +54,8 @@ PROBLEMS: dict[int, tuple[str, str, str, tuple[str, ...]]] = {
     ),
     403: ("missing_scope", "The API key lacks a scope", "This API key lacks the scope points:write.", LIMIT_HEADERS),
     404: ("not_found", "Not found", "There is no participant 'user_123' yet; the first award creates one.", LIMIT_HEADERS),
-    405: ("method_not_allowed", "Method Not Allowed", "This address does not take that method.", (*LIMIT_HEADERS, "Allow")),
+    405: ("method_not_allowed", "Method not allowed", "This address does not take that method.", (*LIMIT_HEADERS, "Allow")),
+    409: ("conflict", "That conflicts with what is there", "The transaction was reversed before.", LIMIT_HEADERS),
     413: ("body_too_large", "The body is too large", "The body may have 1 MiB here.", LIMIT_HEADERS),
     415: (
         "unsupported_media_type",
@@ -104,24 +105,23 @@ class Blueprint(flask_smorest.Blueprint):
         """Document (and dump) the answer 200."""
         return self.response(200, schema, description="Done.", example=example, headers=_references((*LIMIT_HEADERS, *headers)))  # type: ignore[no-any-return]  # untyped there
 
-    def problems(self, *statuses: int, **details: tuple[str, str, str]) -> Callable[[Decorated], Decorated]:
-        """Document the problems of a route; `s400=(code, title, detail)` replaces the example of a status."""
+    def problems(
+        self, *statuses: int, parameters: Sequence[dict[str, Any]] = (), **details: tuple[str, str, str]
+    ) -> Callable[[Decorated], Decorated]:
+        """Document the problems of a route; `s400=(code, title, detail)` replaces the example of a status.
 
-        def decorate(view: Decorated) -> Decorated:
-            for status in sorted({*EVERYWHERE, *statuses}):
-                code, title, detail, headers = PROBLEMS[status]
-                code, title, detail = details.get(f"s{status}", (code, title, detail))
-                view = self.alt_response(
-                    status,
-                    schema=ProblemSchema,
-                    content_type=PROBLEM,
-                    description=f"{title}.",
-                    example=_problem(status, code, title, detail),
-                    headers=_references(headers),
-                )(view)
-            return view
-
-        return decorate
+        By hand and not by `alt_response`, which would wrap the view once more for each of them.
+        """
+        responses = {}
+        for status in sorted({*EVERYWHERE, *statuses}):
+            code, title, detail, headers = PROBLEMS[status]
+            code, title, detail = details.get(f"s{status}", (code, title, detail))
+            content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _problem(status, code, title, detail)}
+            responses[status] = {"description": f"{title}.", "headers": _references(headers), "content": {PROBLEM: content}}
+        documented: Callable[[Decorated], Decorated] = self.doc(
+            responses=responses, **({"parameters": list(parameters)} if parameters else {})
+        )
+        return documented
 
 
 class Api(flask_smorest.Api):
@@ -149,6 +149,7 @@ def init_app(app: Flask) -> Api:
     api.spec.components.security_scheme(
         "X-API-Key", {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "`gk_live_…` or `gk_test_…`"}
     )
+    api.spec.components.schema("Problem", schema=ProblemSchema)
     for name, header in HEADERS.items():
         api.spec.components.header(name, header)
     api.spec.options["security"] = [{"X-API-Key": []}]

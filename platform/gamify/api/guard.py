@@ -5,7 +5,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from gamify.api.body import drain
 from gamify.counters import Budget
@@ -19,8 +20,17 @@ GUARDED = "/api/v1/gamify/"
 REQUEST_ID = re.compile(r"[A-Za-z0-9_\-.:]{1,128}")
 
 
+class NoApiSession(SecureCookieSessionInterface):
+    """Sessions for the dashboard only: no cookie means anything to the API, and none is read or set there."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return the session of a page's request."""
+        return None if request.path.startswith("/api/") else super().open_session(app, request)
+
+
 def init_app(app: Flask, callers: Callable[[], Callers]) -> None:
     """Guard everything under the API's base path, and give every request an id."""
+    app.session_interface = NoApiSession()
 
     @app.before_request
     def name_request() -> None:

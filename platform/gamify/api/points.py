@@ -2,42 +2,31 @@
 
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, g
 from flask.views import MethodView
 from marshmallow import ValidationError
 
 from gamify.api.body import flatten
 from gamify.api.document import REPLAYED, WITH_BODY, Blueprint
 from gamify.api.guard import caller, needs
+from gamify.api.idempotency import BATCH_KEY_HEADER, KEY_HEADER, header_key, sole_key
 from gamify.api.schemas import (
-    LONGEST_KEY,
     AwardedSchema,
     AwardSchema,
     BatchAnswerSchema,
     BatchSchema,
     DeductedSchema,
     DeductSchema,
-    is_idempotency_key,
 )
-from gamify.deployment import database
+from gamify.deployment import database, deployment
 from gamify.errors import DomainError, FieldError, Invalid, Malformed
-from gamify.services import batches, ledger
+from gamify.services import batches
 from gamify.services.batches import Batch, Item
 from gamify.services.idempotency import fingerprint
 from gamify.services.ledger import AWARD, DEDUCT, Movement, Receipt
 
 blp = Blueprint("points", __name__, url_prefix="/api/v1/gamify/points", description="Award and deduct points.")
 
-KEY_HEADER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "The same as `idempotency_key`; when both are sent they must be equal.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[A-Za-z0-9_:.-]+$"},
-}
-BATCH_KEY_HEADER = KEY_HEADER | {
-    "description": "Stands for the whole batch: the same batch again gets the same answer, failures included."
-}
 MOVED = {
     "transaction_id": "0198f0c2-a1b2-7c3d-9e4f-5a6b7c8d9e0f",
     "participant_id": "user_123",
@@ -69,9 +58,11 @@ ONE_AWARD = AwardSchema()
 class Award(MethodView):
     """Awards."""
 
+    init_every_request = False
+
     @needs("points:write")
     @blp.arguments(
-        AwardSchema,
+        ONE_AWARD,
         example={
             "participant_id": "user_123",
             "amount": 100,
@@ -81,8 +72,7 @@ class Award(MethodView):
         },
     )
     @blp.ok(AwardedSchema, {**MOVED, "tier_upgrade": UPGRADE}, headers=REPLAYED)
-    @blp.problems(*WITH_BODY)
-    @blp.doc(parameters=[KEY_HEADER])
+    @blp.problems(*WITH_BODY, parameters=[KEY_HEADER])
     def post(self, award: dict[str, Any]) -> tuple[Receipt, dict[str, str]]:
         """Award points.
 
@@ -95,11 +85,12 @@ class Award(MethodView):
 class Deduct(MethodView):
     """Deducts."""
 
+    init_every_request = False
+
     @needs("points:write")
-    @blp.arguments(DeductSchema, example={"participant_id": "user_123", "amount": 50, "reason": "Reward redemption"})
+    @blp.arguments(DeductSchema(), example={"participant_id": "user_123", "amount": 50, "reason": "Reward redemption"})
     @blp.ok(DeductedSchema, {**MOVED, "amount": 50, "new_balance": 1450}, headers=REPLAYED)
-    @blp.problems(*WITH_BODY, s400=INSUFFICIENT)
-    @blp.doc(parameters=[KEY_HEADER])
+    @blp.problems(*WITH_BODY, parameters=[KEY_HEADER], s400=INSUFFICIENT)
     def post(self, deduct: dict[str, Any]) -> tuple[Receipt, dict[str, str]]:
         """Deduct points.
 
@@ -113,10 +104,9 @@ class AwardBatch(MethodView):
     """Batches of awards."""
 
     @needs("points:write")
-    @blp.arguments(BatchSchema, example={"awards": AWARDS})
+    @blp.arguments(BatchSchema(), example={"awards": AWARDS})
     @blp.ok(BatchAnswerSchema, {"processed": 3, "failed": 0, "results": RESULTS}, headers=REPLAYED)
-    @blp.problems(*WITH_BODY)
-    @blp.doc(parameters=[BATCH_KEY_HEADER])
+    @blp.problems(*WITH_BODY, parameters=[BATCH_KEY_HEADER])
     def post(self, batch: dict[str, Any]) -> Response:
         """Award points to up to 100 participants at once.
 
@@ -129,18 +119,15 @@ class AwardBatch(MethodView):
 
 
 def _post(kind: str, values: dict[str, Any]) -> tuple[Receipt, dict[str, str]]:
-    in_header, in_body = _header_key(), values["idempotency_key"]
-    if in_header and in_body and in_header != in_body:
-        raise Invalid([FieldError("idempotency_key", "Differs from the header Idempotency-Key.")])
-    movement = _movement(values | {"idempotency_key": in_header or in_body})
-    [outcome] = ledger.post(database(), caller().tenant_id, kind, [movement])
+    movement = _movement(values | {"idempotency_key": sole_key(values["idempotency_key"])})
+    outcome = deployment().gatherer.post(caller().tenant_id, kind, movement)
     if isinstance(outcome, DomainError):
         raise outcome
     return outcome, {"Idempotent-Replayed": "true"} if outcome.is_replay else {}
 
 
 def _read_batch(elements: list[Any]) -> Batch:
-    key = _header_key()
+    key = header_key()
     try:
         return Batch(
             items=[_read_item(element, key) for element in elements],
@@ -176,10 +163,3 @@ def _participant_id(element: Any) -> str | None:
 def _without_nulls(element: Any) -> Any:
     """Null is the same as absent for the members of an award."""
     return {k: v for k, v in element.items() if v is not None} if isinstance(element, dict) else element
-
-
-def _header_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not is_idempotency_key(key):
-        raise Invalid([FieldError("Idempotency-Key", f"Must have 1 to {LONGEST_KEY} of the characters A-Z a-z 0-9 _ - : .")])
-    return key

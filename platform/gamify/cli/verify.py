@@ -7,7 +7,9 @@ import click
 
 from gamify.cli.shared import as_json, with_deployment
 from gamify.deployment import Deployment
+from gamify.models import Tenant
 from gamify.services import tenants, verification
+from gamify.services.verification import Report
 
 
 @click.command()
@@ -16,21 +18,26 @@ from gamify.services import tenants, verification
 @with_deployment
 def verify(here: Deployment, slug: str | None, is_json: bool) -> None:
     """Re-derive everything from the ledger, of the tenant SLUG or of all; exit with 1 if anything differs."""
-    differences: list[verification.Difference] = []
     with here.database.transaction() as session:
         chosen = tenants.both(session, slug) if slug else tenants.every(session)
-    entry_count = 0
-    for tenant in chosen:
-        with here.database.transaction() as session:
-            report = verification.verify(session, tenant)
-        entry_count += report.entry_count
-        differences += report.differences
-        if not is_json:
-            for difference in report.differences:
-                click.echo(difference.sentence)
+    reports = [_verify(here, tenant, is_shown=not is_json and sys.stderr.isatty()) for tenant in chosen]
+    differences = [difference for report in reports for difference in report.differences]
+    entry_count = sum(report.entry_count for report in reports)
     if is_json:
         found = [difference._asdict() for difference in differences]
         click.echo(json.dumps({"tenants": len(chosen), "entries": entry_count, "differences": found}))
-    elif not differences:
-        click.echo(f"{entry_count:,} entries of {len(chosen)} tenants and sandboxes: everything adds up.")
+    else:
+        for difference in differences:
+            click.echo(difference.sentence)
+        if not differences:
+            click.echo(f"{entry_count:,} entries of {len(chosen)} tenants and sandboxes: everything adds up.")
     sys.exit(1 if differences else 0)
+
+
+def _verify(here: Deployment, tenant: Tenant, *, is_shown: bool) -> Report:
+    with here.database.transaction() as session:
+        expected = verification.begin(session, tenant)
+        if not is_shown:
+            return verification.verify(session, tenant)
+        with click.progressbar(length=expected, label=f"{tenant.slug} ({tenant.mode})", file=sys.stderr) as bar:
+            return verification.verify(session, tenant, progress=bar.update)

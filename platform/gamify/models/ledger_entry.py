@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Integer, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Integer, SmallInteger, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -22,7 +22,13 @@ class LedgerEntry(TenantRecord):
         ForeignKeyConstraint(["tenant_id", "participant_id"], ["participants.tenant_id", "participants.id"]),
         # The id holds the time to the microsecond, so this is the tenant's ledger in the order of time.
         UniqueConstraint("tenant_id", "id"),
-        CheckConstraint("type IN ('award', 'deduct')", name="type"),
+        # Once only, and the way from an entry to what has reversed it.
+        ForeignKeyConstraint(["tenant_id", "reverses"], ["ledger_entries.tenant_id", "ledger_entries.id"]),
+        Index(None, "tenant_id", "reverses", unique=True, postgresql_where=text("reverses IS NOT NULL")),
+        # What a participant had at an instant.
+        Index(None, "tenant_id", "participant_id", "created_at"),
+        CheckConstraint("type IN ('award', 'deduct', 'award_reversal', 'deduct_reversal')", name="type"),
+        CheckConstraint("(reverses IS NOT NULL) = (type IN ('award_reversal', 'deduct_reversal'))", name="reverses"),
         CheckConstraint("points <> 0", name="moves_points"),
         CheckConstraint("balance_after >= 0", name="never_negative"),
     )
@@ -44,3 +50,4 @@ class LedgerEntry(TenantRecord):
     api_key_id: Mapped[int | None]
     request_id: Mapped[str | None]
     created_at: Mapped[datetime]
+    reverses: Mapped[UUID | None]  # the `id` of the entry that this one takes back

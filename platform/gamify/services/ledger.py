@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Text, cast, select
 
 from gamify.db import Database, retrying
-from gamify.errors import DomainError, IdempotencyMismatch, InsufficientPoints, NotFound, PointsOverflow
-from gamify.models import LedgerEntry, Participant
+from gamify.errors import DomainError, IdempotencyMismatch, InsufficientPoints, PointsOverflow
 from gamify.services.idempotency import fingerprint
 
 AWARD, DEDUCT = "award", "deduct"
@@ -56,22 +54,6 @@ class Receipt:
 Outcome = Receipt | DomainError
 
 
-class Points(NamedTuple):
-    """What a participant has, had and spent, in points."""
-
-    participant_id: str
-    balance: int
-    total_earned: int
-    total_spent: int
-
-
-class Page(NamedTuple):
-    """A page of a participant's history, newest first; `total` counts all pages."""
-
-    entries: Sequence[Any]  # rows with the columns that `history` selects
-    total: int
-
-
 def post(database: Database, tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
     """Write movements of one kind in one transaction of their own; return what became of each, in order.
 
@@ -91,51 +73,8 @@ def post_on(connection: psycopg.Connection[Any], tenant_id: int, kind: str, move
         if n not in outcomes:
             first = firsts[movement.idempotency_key or ""]
             is_same = movement.fingerprint(kind) == movements[first].fingerprint(kind)
-            outcomes[n] = outcomes[first] if is_same else IdempotencyMismatch()
+            outcomes[n] = _replay(outcomes[first]) if is_same else IdempotencyMismatch()
     return [outcomes[n] for n in range(len(movements))]
-
-
-def points_of(database: Database, tenant_id: int, participant_id: str) -> Points:
-    """Return what a participant has. Raises `NotFound`, `Unavailable`."""
-    _check_storable(participant_id)
-    with database.connection() as connection:
-        row = connection.execute("SELECT * FROM points_of(%s, %s)", (tenant_id, participant_id), prepare=True).fetchone()
-    if row is None:
-        raise _unknown(participant_id)
-    return Points(participant_id, *row)
-
-
-def history(database: Database, tenant_id: int, participant_id: str, *, page: int, page_size: int) -> Page:
-    """Return page `page` (from 1) of a participant's entries, newest first; past the end it is empty.
-
-    Entries are numbered without a gap, so any page is one range of the primary key. Raises `NotFound`, `Unavailable`.
-    """
-    _check_storable(participant_id)
-    with database.transaction(tenant_id) as session:
-        who = session.execute(
-            select(Participant.id, Participant.entry_count).where(
-                Participant.tenant_id == tenant_id, Participant.external_id == participant_id
-            )
-        ).one_or_none()
-        if who is None:
-            raise _unknown(participant_id)
-        newest = who.entry_count - (page - 1) * page_size
-        if newest < 1:
-            return Page([], who.entry_count)
-        entries = select(
-            LedgerEntry.id,
-            LedgerEntry.type,
-            LedgerEntry.points,
-            LedgerEntry.reason,
-            cast(LedgerEntry.metadata_, Text).label("metadata_"),  # as it was sent, unparsed
-            LedgerEntry.balance_after,
-            LedgerEntry.created_at,
-        ).where(
-            LedgerEntry.tenant_id == tenant_id,
-            LedgerEntry.participant_id == who.id,
-            LedgerEntry.seq.between(newest - page_size + 1, newest),
-        )
-        return Page(session.execute(entries.order_by(LedgerEntry.seq.desc())).all(), who.entry_count)
 
 
 def _write(connection: psycopg.Connection[Any], tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
@@ -181,14 +120,11 @@ def _outcome(movement: Movement, row: tuple[Any, ...]) -> Outcome:
     return Receipt(entry_id, movement.participant_id, movement.amount, balance_after, tier_upgrade, is_replay)
 
 
+def _replay(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, Receipt):
+        return replace(outcome, is_replay=True)
+    return outcome.replay() if isinstance(outcome, InsufficientPoints) else outcome
+
+
 def _compact(metadata: dict[str, Any]) -> str:
     return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
-
-
-def _check_storable(participant_id: str) -> None:
-    if "\0" in participant_id:  # PostgreSQL cannot even be asked for it
-        raise _unknown(participant_id)
-
-
-def _unknown(participant_id: str) -> NotFound:
-    return NotFound(f"There is no participant {participant_id!r} yet; the first award creates one.")

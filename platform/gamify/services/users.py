@@ -35,7 +35,7 @@ def create(session: Session, *, tenant: Tenant | None, email: str, role: str, pa
     if errors:
         raise Invalid(errors)
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext("user " + email.lower()))))
-    if session.scalar(select(User.id).where(func.lower(User.email) == email.lower())):
+    if session.scalar(select(User.id).where(func.lower(User.email) == func.lower(email))):
         raise Conflict(f"There is a user {email} already.")
     user = User(tenant_id=tenant and tenant.id, email=email, role=role, password_hash=HASHER.hash(password))
     session.add(user)

@@ -1,61 +1,68 @@
-"""Verification: what participants hold, derived anew from the ledger alone."""
+"""Verification: everything that follows from the ledger, derived anew and compared."""
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from gamify.db import act_as
-from gamify.models import Tenant
+from gamify.models import Participant, Tenant
 
-MOST_DIFFERENCES = 1000  # of a tenant; a broken deployment should not fill the memory
+AT_ONCE = 10_000  # participants a statement; PostgreSQL walks their entries in the primary key's order
+MOST_DIFFERENCES = 1_000  # of a tenant; a broken deployment should not fill the memory
 
-# Each entry must follow from the one before it: `seq` without a gap, totals by the entry's own points, time forwards,
-# tiers from the totals by the ladder the entry names. The first must start from nothing.
-ENTRIES = text(
-    """
-    WITH step AS (
+# Each entry must follow from the one before it, and the first from nothing: `seq` without a gap, totals by its own
+# points, time forwards, tiers from the totals by the ladder it names, its id and its key its own.
+ENTRIES = """
+    WITH entry AS (
         SELECT e.*, l.thresholds,
-               lag(seq, 1, 0::bigint) OVER same AS seq_before,
-               lag(balance_after, 1, 0::bigint) OVER same AS balance_before,
-               lag(total_earned_after, 1, 0::bigint) OVER same AS earned_before,
-               lag(total_spent_after, 1, 0::bigint) OVER same AS spent_before,
-               lag(e.created_at) OVER same AS at_before
+               lag(e.seq, 1, 0::bigint) OVER past AS past_seq,
+               lag(e.balance_after, 1, 0::bigint) OVER past AS past_balance,
+               lag(e.total_earned_after, 1, 0::bigint) OVER past AS past_earned,
+               lag(e.total_spent_after, 1, 0::bigint) OVER past AS past_spent,
+               lag(e.created_at, 1, '-infinity') OVER past AS past_at,
+               e.type IN ('award', 'award_reversal') AS is_of_award,
+               e.type IN ('award_reversal', 'deduct_reversal') AS is_reversal
         FROM ledger_entries AS e
         LEFT JOIN ladders AS l ON l.tenant_id = e.tenant_id AND l.version = e.ladder_version
-        WHERE e.tenant_id = :tenant_id
-        WINDOW same AS (PARTITION BY participant_id ORDER BY seq)
+        WHERE e.tenant_id = :tenant_id AND e.participant_id > :after AND e.participant_id <= :until
+        WINDOW past AS (PARTITION BY e.participant_id ORDER BY e.seq)
     ), checked AS (
-        SELECT participant_id, seq, wrong.what, wrong.is_value, wrong.should
-        FROM step CROSS JOIN LATERAL (VALUES
-            ('seq', seq::text, (seq_before + 1)::text),
-            ('points', sign(points)::text, CASE type WHEN 'award' THEN '1' ELSE '-1' END),
-            ('balance_after', balance_after::text, (balance_before + points)::text),
-            ('total_earned_after', total_earned_after::text, (earned_before + GREATEST(points, 0))::text),
-            ('total_spent_after', total_spent_after::text, (spent_before + GREATEST(-points, 0))::text),
-            ('tier_before', tier_before::text, COALESCE(width_bucket(earned_before, thresholds), 0)::text),
-            ('tier_after', tier_after::text, COALESCE(width_bucket(total_earned_after, thresholds), 0)::text),
-            ('created_at', created_at::text, GREATEST(created_at, at_before)::text)
-        ) AS wrong (what, is_value, should)
-        WHERE wrong.is_value IS DISTINCT FROM wrong.should
+        SELECT participant_id, seq,
+               ROW(seq, sign(points) > 0, balance_after, total_earned_after, total_spent_after, tier_before, tier_after,
+                   created_at > past_at, uuid_extract_timestamp(id), reverses IS NOT NULL) AS stored,
+               ROW(past_seq + 1, is_of_award <> is_reversal, past_balance + points,
+                   past_earned + CASE WHEN is_of_award THEN points ELSE 0 END,
+                   past_spent - CASE WHEN is_of_award THEN 0 ELSE points END,
+                   COALESCE(width_bucket(past_earned, thresholds), 0)::smallint,
+                   COALESCE(width_bucket(past_earned + CASE WHEN is_of_award THEN points ELSE 0 END, thresholds), 0)::smallint,
+                   true, date_trunc('milliseconds', created_at), is_reversal) AS derived
+        FROM entry
     )
-    SELECT p.external_id, c.seq, c.what, c.is_value, c.should
-    FROM checked AS c LEFT JOIN participants AS p ON p.tenant_id = :tenant_id AND p.id = c.participant_id
-    ORDER BY c.participant_id, c.seq LIMIT :most
-    """
-)
+    SELECT participant_id, seq, name, stored ->> field, derived ->> field
+    FROM (
+        SELECT participant_id, seq, to_json(stored) AS stored, to_json(derived) AS derived
+        FROM checked WHERE stored IS DISTINCT FROM derived LIMIT :most
+    ) AS wrong
+    JOIN (VALUES
+        ('f1', 'seq'), ('f2', 'points (sign)'), ('f3', 'balance_after'), ('f4', 'total_earned_after'),
+        ('f5', 'total_spent_after'), ('f6', 'tier_before'), ('f7', 'tier_after'), ('f8', 'created_at (order)'),
+        ('f9', 'id (time)'), ('f10', 'reverses (presence)')
+    ) AS part (field, name) ON stored ->> field IS DISTINCT FROM derived ->> field
+    ORDER BY participant_id, seq
+"""
 
-# And each participant must stand where its last entry left it, on the ladder in force.
-PARTICIPANTS = text(
-    """
-    WITH ladder AS (
+# Each participant must stand where the last entry led, on the ladder in force.
+PARTICIPANTS = """
+    SELECT p.id, NULL::bigint, each.what, each.stored, each.derived
+    FROM participants AS p
+    CROSS JOIN (
         SELECT COALESCE((SELECT thresholds FROM ladders WHERE tenant_id = :tenant_id ORDER BY version DESC LIMIT 1), '{}') AS now
-    )
-    SELECT p.external_id, NULL::bigint, wrong.what, wrong.is_value, wrong.should
-    FROM participants AS p CROSS JOIN ladder
+    ) AS ladder
     LEFT JOIN LATERAL (
-        SELECT e.* FROM ledger_entries AS e
-        WHERE e.tenant_id = :tenant_id AND e.participant_id = p.id ORDER BY seq DESC LIMIT 1
+        SELECT * FROM ledger_entries AS e
+        WHERE e.tenant_id = :tenant_id AND e.participant_id = p.id ORDER BY e.seq DESC LIMIT 1
     ) AS last ON true
     CROSS JOIN LATERAL (VALUES
         ('balance', p.balance::text, COALESCE(last.balance_after, 0)::text),
@@ -64,11 +71,41 @@ PARTICIPANTS = text(
         ('entry_count', p.entry_count::text, COALESCE(last.seq, 0)::text),
         ('last_entry_at', p.last_entry_at::text, COALESCE(last.created_at, p.last_entry_at)::text),
         ('tier', p.tier::text, width_bucket(COALESCE(last.total_earned_after, 0), ladder.now)::text)
-    ) AS wrong (what, is_value, should)
-    WHERE p.tenant_id = :tenant_id AND wrong.is_value IS DISTINCT FROM wrong.should
-    ORDER BY p.id LIMIT :most
-    """
-)
+    ) AS each (what, stored, derived)
+    WHERE p.tenant_id = :tenant_id AND p.id > :after AND p.id <= :until AND each.stored IS DISTINCT FROM each.derived
+    LIMIT :most
+"""
+
+# An entry's key must have decided that very entry.
+KEYS = """
+    SELECT e.participant_id, e.seq, 'entry of its idempotency key', k.entry_id::text, e.id::text
+    FROM ledger_entries AS e
+    LEFT JOIN idempotency_keys AS k ON k.tenant_id = :tenant_id AND k.key = e.idempotency_key
+    WHERE e.tenant_id = :tenant_id AND e.participant_id > :after AND e.participant_id <= :until
+          AND e.idempotency_key IS NOT NULL AND k.entry_id IS DISTINCT FROM e.id
+    LIMIT :most
+"""
+
+# What an entry reverses must be an earlier award or deduct of the same participant, of at least its points.
+REVERSALS = """
+    SELECT r.participant_id, r.seq, 'reverses', r.reverses::text,
+           'an earlier ' || replace(r.type, '_reversal', '') || ' of its size'
+    FROM ledger_entries AS r
+    LEFT JOIN ledger_entries AS o ON o.tenant_id = :tenant_id AND o.id = r.reverses
+    WHERE r.tenant_id = :tenant_id AND r.reverses IS NOT NULL
+          AND (o.participant_id = r.participant_id AND o.seq < r.seq AND o.type || '_reversal' = r.type
+               AND abs(o.points) >= abs(r.points)) IS NOT TRUE
+    LIMIT :most
+"""
+
+# And no entry may be without its participant, where the passes by participant do not look.
+ORPHANS = """
+    SELECT e.participant_id, e.seq, 'participant', 'missing', 'there'
+    FROM ledger_entries AS e
+    WHERE e.tenant_id = :tenant_id
+          AND NOT EXISTS (SELECT FROM participants AS p WHERE p.tenant_id = :tenant_id AND p.id = e.participant_id)
+    LIMIT :most
+"""
 
 
 class Difference(NamedTuple):
@@ -79,16 +116,15 @@ class Difference(NamedTuple):
     participant_id: str
     seq: int | None
     what: str
-    is_value: str
-    should: str
+    stored: str | None
+    derived: str | None
 
     @property
     def sentence(self) -> str:
         """One line for a person."""
         where = f"entry {self.seq}" if self.seq is not None else "participant"
         return (
-            f"{self.tenant} ({self.mode}) {self.participant_id!r} {where}:"
-            f" {self.what} is {self.is_value}, should be {self.should}"
+            f"{self.tenant} ({self.mode}) {self.participant_id!r} {where}: {self.what} is {self.stored}, should be {self.derived}"
         )
 
 
@@ -99,12 +135,57 @@ class Report(NamedTuple):
     differences: list[Difference]
 
 
-def verify(session: Session, tenant: Tenant) -> Report:
-    """Compare everything of a tenant with its ledger, on one snapshot (so awards may go on meanwhile)."""
+def begin(session: Session, tenant: Tenant) -> int:
+    """Fix the snapshot on which `verify` looks at the tenant; return how many entries its participants count."""
     session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     session.execute(text("SET LOCAL statement_timeout = 0"))
     act_as(session, tenant.id)
-    values: dict[str, Any] = {"tenant_id": tenant.id, "most": MOST_DIFFERENCES}
-    count = text("SELECT count(*) FROM ledger_entries WHERE tenant_id = :tenant_id")
-    found = [row for query in (ENTRIES, PARTICIPANTS) for row in session.execute(query, values)]
-    return Report(session.scalars(count, values).one(), [Difference(tenant.slug, tenant.mode, *row) for row in found])
+    counted = text("SELECT COALESCE(sum(entry_count), 0)::bigint FROM participants WHERE tenant_id = :tenant_id")
+    count: int = session.scalars(counted, {"tenant_id": tenant.id}).one()
+    return count
+
+
+def verify(session: Session, tenant: Tenant, *, progress: Callable[[int], None] = lambda _: None) -> Report:
+    """Compare everything of a tenant with its ledger on the snapshot of `begin`, so awards may go on meanwhile.
+
+    `progress` is told how many entries have been looked at since the last time.
+    """
+    wrong: list[tuple[Any, ...]] = []
+    entry_count = 0
+    for after, until in _ranges(session, tenant.id):
+        chunk = {"tenant_id": tenant.id, "after": after, "until": until, "most": MOST_DIFFERENCES}
+        wrong += [tuple(row) for query in (ENTRIES, PARTICIPANTS, KEYS) for row in session.execute(text(query), chunk)]
+        entry_count += (looked_at := _count(session, chunk))
+        progress(looked_at)
+        if len(wrong) >= MOST_DIFFERENCES:
+            break
+    whole = {"tenant_id": tenant.id, "most": MOST_DIFFERENCES}
+    wrong += [tuple(row) for query in (REVERSALS, ORPHANS) for row in session.execute(text(query), whole)]
+    return Report(entry_count, [_difference(session, tenant, row) for row in wrong[:MOST_DIFFERENCES]])
+
+
+def _ranges(session: Session, tenant_id: int) -> Iterator[tuple[int, int]]:
+    """Cut the tenant's participants into ranges (after, until] of their internal ids."""
+    after = -(2**63)
+    while True:
+        ids = select(Participant.id).where(Participant.tenant_id == tenant_id, Participant.id > after).order_by(Participant.id)
+        until = session.scalar(ids.offset(AT_ONCE - 1).limit(1))
+        yield after, 2**63 - 1 if until is None else until
+        if until is None:
+            return
+        after = until
+
+
+def _count(session: Session, chunk: dict[str, int]) -> int:
+    counted = text(
+        "SELECT COALESCE(sum(entry_count), 0)::bigint FROM participants"
+        " WHERE tenant_id = :tenant_id AND id > :after AND id <= :until"
+    )
+    count: int = session.scalars(counted, chunk).one()
+    return count
+
+
+def _difference(session: Session, tenant: Tenant, row: tuple[Any, ...]) -> Difference:
+    internal_id, *rest = row
+    known = select(Participant.external_id).where(Participant.tenant_id == tenant.id, Participant.id == internal_id)
+    return Difference(tenant.slug, tenant.mode, session.scalar(known) or f"(number {internal_id})", *rest)

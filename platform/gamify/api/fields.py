@@ -1,0 +1,166 @@
+"""Kinds of values, and what each may hold; shared by all schemas."""
+
+import json
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+LARGEST_AMOUNT = 1_000_000
+LONGEST_ID, LONGEST_REASON, LONGEST_KEY = 255, 500, 255
+LARGEST_METADATA = 16 * 1024  # bytes of compact UTF-8
+DEEPEST_METADATA = 32  # levels; the object itself is the first
+INT64 = range(-(2**63), 2**63)
+
+KEY = re.compile(rf"[A-Za-z0-9_:.-]{{1,{LONGEST_KEY}}}")
+WHITE_SPACE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")  # Unicode's White_Space
+# The same in the dialect of JSON Schema, for the document.
+NO_NUL = "^[^\\u0000]*$"
+NOT_ONLY_WHITE_SPACE = (
+    r"^[^\u0000]*[^\u0000\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000]*$"
+)
+BAD_TEXT = "Must be Unicode text without the character U+0000."
+
+
+def check_text(text: str) -> None:
+    """Refuse what PostgreSQL cannot hold: U+0000 and lone surrogates."""
+    if "\0" in text or not (text.isascii() or _is_encodable(text)):
+        raise ValidationError(BAD_TEXT)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Whether the text can be an idempotency key."""
+    return KEY.fullmatch(text) is not None
+
+
+def check_key(text: str) -> None:
+    """Refuse what cannot be an idempotency key."""
+    if not is_idempotency_key(text):
+        raise ValidationError(f"Must have 1 to {LONGEST_KEY} of the characters A-Z a-z 0-9 _ - : .")
+
+
+class Text(fields.String):
+    """Text that can be stored, of `longest` code points at most."""
+
+    def __init__(self, *, longest: int, shortest: int = 0, **kwargs: Any) -> None:
+        super().__init__(
+            validate=[check_text, validate.Length(shortest, longest, error=f"Must have {shortest} to {longest} characters.")],
+            error_messages={"invalid": "Must be a string.", "required": "Is required.", "null": "Is required."},
+            **kwargs,
+        )
+
+
+class ParticipantId(Text):
+    """The tenant's own id for who collects points: any text but white space alone."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(longest=LONGEST_ID, shortest=1, required=True, **kwargs)
+        self.validators.append(self._check)
+
+    @staticmethod
+    def _check(value: str) -> None:
+        if value in (".", ".."):
+            raise ValidationError("Cannot be . or .., which no URL can carry.")
+        if WHITE_SPACE.fullmatch(value):
+            raise ValidationError("Cannot be white space only.")
+
+
+class Metadata(fields.Field[dict[str, Any]]):
+    """A JSON object that comes back with equal values."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValidationError("Must be a JSON object.")
+        self._check(value)
+        if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > LARGEST_METADATA:
+            raise ValidationError(f"Must have at most {LARGEST_METADATA} bytes as compact JSON.")
+        return value
+
+    @staticmethod
+    def _check(value: dict[str, Any]) -> None:
+        level: list[Any] = [value]
+        for _ in range(DEEPEST_METADATA):
+            inner: list[Any] = []
+            for container in level:
+                items = container
+                if isinstance(container, dict):
+                    for name in container:
+                        check_text(name)
+                    items = container.values()
+                for item in items:
+                    if isinstance(item, (dict, list)):
+                        inner.append(item)
+                    else:
+                        _check_scalar(item)
+            if not inner:
+                return
+            level = inner
+        raise ValidationError(f"Must be nested at most {DEEPEST_METADATA} levels deep.")
+
+
+def _check_scalar(value: Any) -> None:
+    if isinstance(value, str):
+        check_text(value)
+    elif isinstance(value, float) and not isfinite(value):
+        raise ValidationError("Has a number that is too large.")
+    elif isinstance(value, int) and value not in INT64:
+        raise ValidationError("Has an integer outside -2^63 … 2^63-1.")
+
+
+class Flag(fields.Boolean):
+    """True or false, and nothing that only looks like it."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("Must be true or false.")
+        return value
+
+
+class Whole(fields.Integer):
+    """A whole number in a URL, written in digits 0-9: Python would read ` 1`, `+1`, `1_0` and Arabic digits too."""
+
+    def __init__(self, largest: int, **kwargs: Any) -> None:
+        self._sentence = f"Must be a whole number from 1 to {largest}."
+        super().__init__(validate=validate.Range(1, largest, error=self._sentence), **kwargs)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if not re.fullmatch("[0-9]{1,19}", value):
+            raise ValidationError(self._sentence)
+        return int(value)
+
+
+class Time(fields.DateTime):
+    """An instant in a URL, as RFC 3339."""
+
+    FORM = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)(?:[Zz]|([ +-])(\d\d:\d\d))", re.ASCII)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        if found := self.FORM.fullmatch(value):
+            date, time, sign, offset = found.groups()
+            sign = "+" if sign == " " else sign  # what an unescaped + becomes in a URL
+            with suppress(ValueError):
+                return datetime.fromisoformat(f"{date}T{time}{f'{sign}{offset}' if offset else '+00:00'}").astimezone(UTC)
+        raise ValidationError("Must be a time such as 2026-02-14T10:00:00Z.")
+
+
+def points(what: str) -> fields.Integer:
+    """Points of a movement."""
+    sentence = f"Must be a whole number from 1 to {LARGEST_AMOUNT}."
+    return fields.Integer(
+        strict=True,
+        required=True,
+        validate=validate.Range(1, LARGEST_AMOUNT, error=sentence),
+        error_messages={"invalid": sentence, "required": "Is required.", "null": "Is required.", "too_large": sentence},
+        metadata={"description": what, "examples": [100]},
+    )

@@ -1,0 +1,33 @@
+"""The header Idempotency-Key: the same thing as the member `idempotency_key`."""
+
+from flask import request
+
+from gamify.api.fields import KEY, LONGEST_KEY, is_idempotency_key
+from gamify.errors import FieldError, Invalid
+
+KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same as `idempotency_key`; when both are sent they must be equal.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": f"^{KEY.pattern}$"},
+}
+BATCH_KEY_HEADER = KEY_HEADER | {
+    "description": "Stands for the whole batch: the same batch again gets the same answer, failures included."
+}
+
+
+def header_key() -> str | None:
+    """Return the key in the request's header, if there is one. Raises `Invalid`; an empty header is no key either."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not is_idempotency_key(key):
+        raise Invalid([FieldError("Idempotency-Key", f"Must have 1 to {LONGEST_KEY} of the characters A-Z a-z 0-9 _ - : .")])
+    return key
+
+
+def sole_key(in_body: str | None) -> str | None:
+    """Return the key of a request that may carry it twice. Raises `Invalid` when the two differ."""
+    in_header = header_key()
+    if in_header and in_body and in_header != in_body:
+        raise Invalid([FieldError("idempotency_key", "Differs from the header Idempotency-Key.")])
+    return in_header or in_body

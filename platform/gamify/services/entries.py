@@ -1,0 +1,171 @@
+"""Reading the ledger: a participant's history, one entry, a search through a tenant's, and points at an instant."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, Text, cast, func, select
+from sqlalchemy.orm import Session, aliased
+
+from gamify.db import Database
+from gamify.errors import NotFound
+from gamify.models import LedgerEntry, Participant
+
+
+class Points(NamedTuple):
+    """What a participant has, had and spent, in points."""
+
+    participant_id: str
+    balance: int
+    total_earned: int
+    total_spent: int
+
+
+class Page(NamedTuple):
+    """A page of a participant's history, newest first; `total` counts all pages."""
+
+    entries: Sequence[Any]  # rows with the columns of `_entries`
+    total: int
+
+
+class Found(NamedTuple):
+    """A part of what a search finds, newest first; `next_id` is where to go on, None at the end."""
+
+    entries: Sequence[Any]  # rows with the columns of `_entries`
+    next_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to search for; None and empty mean anything. Times: `since` ≤ t < `until`. Amounts are positive points."""
+
+    participant_id: str | None = None
+    type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    reason: str | None = None
+    min_amount: int | None = None
+    max_amount: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def points(database: Database, tenant_id: int, participant_id: str, *, at: datetime | None = None) -> Points:
+    """Return what a participant has, or had at an instant (zeros before the first entry).
+
+    Raises `NotFound`, `Unavailable`.
+    """
+    _check_storable(participant_id)
+    with database.connection() as connection:
+        if at is None:
+            found = connection.execute("SELECT * FROM points_of(%s, %s)", (tenant_id, participant_id), prepare=True)
+        else:
+            found = connection.execute("SELECT * FROM points_at(%s, %s, %s)", (tenant_id, participant_id, at), prepare=True)
+        row = found.fetchone()
+    if row is None:
+        raise _unknown(participant_id)
+    return Points(participant_id, *row)
+
+
+def history(database: Database, tenant_id: int, participant_id: str, *, page: int, page_size: int) -> Page:
+    """Return page `page` (from 1) of a participant's entries, newest first; past the end it is empty.
+
+    Entries are numbered without a gap, so any page is one range of the primary key. Raises `NotFound`, `Unavailable`.
+    """
+    _check_storable(participant_id)
+    with database.transaction(tenant_id) as session:
+        who = session.execute(
+            select(Participant.id, Participant.entry_count).where(
+                Participant.tenant_id == tenant_id, Participant.external_id == participant_id
+            )
+        ).one_or_none()
+        if who is None:
+            raise _unknown(participant_id)
+        newest = who.entry_count - (page - 1) * page_size
+        if newest < 1:
+            return Page([], who.entry_count)
+        of_page = _entries(tenant_id).where(
+            LedgerEntry.participant_id == who.id, LedgerEntry.seq.between(newest - page_size + 1, newest)
+        )
+        return Page(session.execute(of_page.order_by(LedgerEntry.seq.desc())).all(), who.entry_count)
+
+
+def find(database: Database, tenant_id: int, entry_id: UUID) -> Any:
+    """Return one entry with its participant's id. Raises `NotFound`, `Unavailable`."""
+    with database.transaction(tenant_id) as session:
+        query = _with_participant(_entries(tenant_id), tenant_id).where(LedgerEntry.id == entry_id)
+        row = session.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no transaction {entry_id}.")
+    return row
+
+
+def search(database: Database, tenant_id: int, wanted: Filter, *, before: UUID | None, limit: int) -> Found:
+    """Return up to `limit` entries older than `before`, newest first, with their participants' ids.
+
+    Ids hold the time, so the order of ids is the order of time and a page begins where the last one ended.
+    """
+    query = _with_participant(_entries(tenant_id), tenant_id).where(*_conditions(wanted))
+    if before is not None:
+        query = query.where(LedgerEntry.id < before)
+    with database.transaction(tenant_id) as session:
+        if wanted.participant_id is not None:
+            query = query.where(LedgerEntry.participant_id == _internal_id(session, tenant_id, wanted.participant_id))
+            query = query.order_by(LedgerEntry.created_at.desc())
+        else:
+            query = query.order_by(LedgerEntry.id.desc())
+        rows = session.execute(query.limit(limit + 1)).all()
+    return Found(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+
+
+def _entries(tenant_id: int) -> Select[Any]:
+    later = aliased(LedgerEntry)
+    reversed_by = select(later.id).where(later.tenant_id == tenant_id, later.reverses == LedgerEntry.id).scalar_subquery()
+    columns: tuple[Any, ...] = (
+        LedgerEntry.id,
+        LedgerEntry.type,
+        LedgerEntry.points,
+        LedgerEntry.reason,
+        cast(LedgerEntry.metadata_, Text).label("metadata_"),  # as it was sent, unparsed
+        LedgerEntry.balance_after,
+        LedgerEntry.created_at,
+        LedgerEntry.reverses,
+        reversed_by.label("reversed_by"),
+    )
+    return select(*columns).where(LedgerEntry.tenant_id == tenant_id)
+
+
+def _with_participant(entries: Select[Any], tenant_id: int) -> Select[Any]:
+    whose = (Participant.tenant_id == tenant_id) & (Participant.id == LedgerEntry.participant_id)
+    return entries.add_columns(Participant.external_id).join(Participant, whose)
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    """What can be said about an entry itself, times as ranges of ids."""
+    first_id = func.first_entry_id
+    asked: list[tuple[Any, Any]] = [
+        (wanted.type, lambda: LedgerEntry.type == wanted.type),
+        (wanted.since, lambda: LedgerEntry.id >= first_id(wanted.since)),
+        (wanted.until, lambda: LedgerEntry.id < first_id(wanted.until)),
+        (wanted.reason, lambda: LedgerEntry.reason == wanted.reason),
+        (wanted.min_amount, lambda: func.abs(LedgerEntry.points) >= wanted.min_amount),
+        (wanted.max_amount, lambda: func.abs(LedgerEntry.points) <= wanted.max_amount),
+    ]
+    conditions = [condition() for value, condition in asked if value is not None]
+    return conditions + [LedgerEntry.metadata_.op("->>")(name) == value for name, value in wanted.metadata.items()]
+
+
+def _internal_id(session: Session, tenant_id: int, participant_id: str) -> int:
+    """The number the ledger knows a participant by; -1, which nobody has, for an unknown one."""
+    known = select(Participant.id).where(Participant.tenant_id == tenant_id, Participant.external_id == participant_id)
+    return session.scalar(known) or -1
+
+
+def _check_storable(participant_id: str) -> None:
+    if "\0" in participant_id:  # PostgreSQL cannot even be asked for it
+        raise _unknown(participant_id)
+
+
+def _unknown(participant_id: str) -> NotFound:
+    return NotFound(f"There is no participant {participant_id!r} yet; the first award creates one.")
