@@ -1,6 +1,8 @@
 """Real servers for every test: one PostgreSQL and one Valkey a run, one database a worker, one tenant a test."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,12 +19,35 @@ from gamify.embedded import EmbeddedServers
 
 from tests.harness import Api, Server, TenantUnderTest, make_database, new_tenant, settings_for, start_server, stop
 
+FOLDER = "TESTS_OF_THIS_RUN"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that all workers of this run share.
+
+    Not among pytest's own: each run that starts closes those of the same user to everyone else, and servers that root
+    starts run as `nobody`.
+    """
+    if not hasattr(config, "workerinput"):
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="gamify-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(FOLDER), ignore_errors=True)
+
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all workers of this run share."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+def run_folder() -> Path:
+    """A folder that all workers of this run share, and other accounts may enter."""
+    return Path(os.environ[FOLDER])
+
+
+@pytest.fixture
+def data_dir(run_folder: Path) -> Iterator[Path]:
+    """A folder of this test's own for servers of its own."""
+    with tempfile.TemporaryDirectory(dir=run_folder, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

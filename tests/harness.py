@@ -37,6 +37,7 @@ def settings_for(servers: EmbeddedServers, folder: Path, database: str, redis_nu
         redis_url=f"{servers.redis_url}?db={redis_number}",
         pool_size=32,
         log_level="WARNING",
+        is_gathering=True,
     )
 
 
@@ -236,12 +237,14 @@ def start_server(settings: Settings, *arguments: str, workers: int = 2, env: dic
 def environment(settings: Settings) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GAMIFY_", "DATABASE_", "REDIS_"))}
     return kept | {
+        "GAMIFY_ENV": settings.environment,
         "DATABASE_URL": settings.database_url or "",
+        "DATABASE_OWNER_URL": settings.database_owner_url or "",
         "REDIS_URL": settings.redis_url or "",
         "GAMIFY_DATA_DIR": str(settings.data_dir),
         "SECRET_KEY": settings.secret_key,
         "API_KEY_PEPPER": settings.api_key_pepper,
-        "GAMIFY_LOG_LEVEL": "WARNING",
+        "GAMIFY_LOG_LEVEL": settings.log_level,
     }
 
 

@@ -34,7 +34,9 @@ GRANTS = {
 # Roles belong to the whole cluster: another database's migration may be making the same one right now.
 MAKE_ROLE = """
     DO $$ BEGIN
-        CREATE ROLE gamify_app NOLOGIN;
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'gamify_app') THEN
+            CREATE ROLE gamify_app NOLOGIN;
+        END IF;
     EXCEPTION WHEN duplicate_object OR unique_violation THEN
         NULL;
     END $$

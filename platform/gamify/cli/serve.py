@@ -1,18 +1,24 @@
 """`gamify serve`: the production server."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import socket
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
 import click
+from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
+from gamify.app import create_app
 from gamify.cli.demo import describe, fill
 from gamify.cli.shared import with_deployment
 from gamify.deployment import Deployment
@@ -20,12 +26,13 @@ from gamify.services.demo import Demo
 
 THREADS = 8  # a worker; few, because only one of them runs Python at a time
 PORTS_TO_TRY = 50
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 GRACE = 10  # seconds a worker may take to finish what it has begun
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
 @click.option(
     "--workers", default=lambda: min(4, len(os.sched_getaffinity(0))), type=click.IntRange(1), help="Processes; one a core."
 )
@@ -44,12 +51,24 @@ def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool) -
         moved = "" if free == port else f" (port {port} is taken)"
         greeting = _greeting(f"http://{_in_url(host)}:{free}", demo, moved)
     threading.Thread(target=_greet_when_ready, args=(host, free, greeting), daemon=True).start()
+    server("gamify.cli.serve:worker_app", host=host, port=free, workers=workers).serve()
+
+
+def worker_app() -> Flask:
+    """Return the app of a worker process, which ends when the server does, even by kill -9."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    return create_app()
+
+
+def server(factory: str, *, host: str, port: int, workers: int) -> Any:
+    """Return the server for the app that `factory` makes; its `serve` returns after SIGINT or SIGTERM."""
     multiprocessing.set_start_method("spawn", force=True)  # a fork would share our hold on the embedded servers
-    Granian(
-        "gamify.app:create_app",
+    return Granian(
+        factory,
         factory=True,
         address=host,
-        port=free,
+        port=port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         workers=workers,
@@ -58,7 +77,7 @@ def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool) -
         respawn_interval=0.5,
         workers_kill_timeout=GRACE,
         log_level=LogLevels.error,
-    ).serve()
+    )
 
 
 def _lend_servers(here: Deployment) -> None:

@@ -1,6 +1,7 @@
 """What the commands have in common."""
 
 import json
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -11,6 +12,8 @@ from flask.cli import with_appcontext
 from gamify import schema
 from gamify.deployment import Deployment, deployment
 from gamify.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,6 +50,8 @@ def ready(here: Deployment) -> None:
         schema.upgrade()
     elif not schema.is_current(here.database.owner_engine):
         raise Unavailable("The database lacks migrations; run `gamify db upgrade` first.")
+    if here.settings.is_production and here.database.can_bypass_policies():
+        log.warning("the login of DATABASE_URL can bypass row-level security; give the app a plain login")
 
 
 def show(values: dict[str, Any], *, is_json: bool, text: str) -> None:

@@ -37,7 +37,7 @@ def set_(here: Deployment, slug: str, rate_limit: int | None, mode: str) -> None
             service.set_rate_limit(session, tenant, rate_limit=rate_limit)
         limit = tenant.rate_limit
     here.counters.advance(tenant.id)
-    click.echo(f"{slug} ({mode}): {limit or 'no limit on'} requests a minute.")
+    click.echo(f"{slug} ({mode}): " + (f"{limit} requests a minute." if limit else "no limit."))
 
 
 @tenants.command("list")

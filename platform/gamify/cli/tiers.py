@@ -16,7 +16,7 @@ def tiers() -> None:
 
 @tiers.command("set")
 @click.argument("slug")
-@click.argument("tiers", nargs=-1, metavar="CODE=THRESHOLD...")
+@click.argument("tiers", nargs=-1, required=True, metavar="CODE=THRESHOLD...")
 @mode
 @with_deployment
 def set_(here: Deployment, slug: str, tiers: tuple[str, ...], mode: str) -> None:

@@ -71,7 +71,8 @@ def _text(batch: Batch, outcomes: Sequence[Outcome]) -> str:
     settled = [item if isinstance(item, Invalid) else next(remaining) for item in batch.items]
     results = [_result(who, outcome) for who, outcome in zip(batch.participant_ids, settled, strict=True)]
     failed = sum(result["error"] is not None for result in results)
-    return json.dumps({"processed": len(results) - failed, "failed": failed, "results": results}, ensure_ascii=False)
+    # Escaped to ASCII: a participant id that failed for its lone surrogates is told back as it was sent.
+    return json.dumps({"processed": len(results) - failed, "failed": failed, "results": results})
 
 
 def _result(participant_id: str | None, outcome: Outcome) -> dict[str, Any]:

@@ -58,8 +58,8 @@ class _Lane:
 class Gatherer:
     """Gathers movements of this process. `write` writes some of one tenant and kind, in one transaction."""
 
-    def __init__(self, write: Write) -> None:
-        self._write = write
+    def __init__(self, write: Write, *, is_gathering: bool = True) -> None:
+        self._write, self._is_gathering = write, is_gathering
         self._lanes: dict[tuple[int, str], _Lane] = {}
         self._lock = threading.Lock()
 
@@ -68,6 +68,8 @@ class Gatherer:
 
         Raises what `write` raises for it, such as `Unavailable`.
         """
+        if not self._is_gathering:
+            return self._write(tenant_id, kind, [movement])[0]
         ticket = _Ticket(movement)
         name = (tenant_id, kind)
         turn = self._enter(name, ticket)

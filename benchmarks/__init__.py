@@ -1,0 +1,1 @@
+"""What `make bench` measures, and the yardsticks it is measured against."""
