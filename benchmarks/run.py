@@ -75,20 +75,21 @@ def _measure(stage: Stage, options: argparse.Namespace) -> dict:
     print(_machine(stage), flush=True)
     began = time.monotonic()
     plain = stage.tenant("plain", participants=10_000)
+    bare, yard = stage.tenant("bare", participants=10_000), stage.tenant("yard", participants=10_000)
     large = stage.tenant("large", participants=options.large)
     stage.long_history(plain, options.large)
     many = [stage.tenant(f"many-{n}", participants=1_000) for n in range(100)]
     stage.sql("VACUUM ANALYZE")
     print(f"Filled in {time.monotonic() - began:.0f} s; {options.rounds} rounds of {options.seconds:g} s each.", flush=True)
 
-    workloads = _workloads(stage, plain, large, many, options.large)
+    workloads = _workloads(stage, plain, large, many, yard, options.large)
     chosen = [w for w in workloads if not options.only or w.name in options.only]
     figures: dict[str, list[float]] = defaultdict(list)
     for workload in chosen:
         load.run(workload.url, workload.request, seconds=1.5)  # warm-up
     for number in range(options.rounds):
         figures["pgbench"].append(
-            stage.pgbench(HERE / "bare_award.sql", seconds=max(2, int(options.seconds)), clients=load.CLIENTS, tenant=plain)
+            stage.pgbench(HERE / "bare_award.sql", seconds=max(2, int(options.seconds)), clients=load.CLIENTS, tenant=bare)
         )
         for workload in chosen:
             done = load.run(workload.url, workload.request, seconds=options.seconds)
@@ -104,11 +105,11 @@ def _measure(stage: Stage, options: argparse.Namespace) -> dict:
     bars += [_wal(stage, workloads), *_memory(stage, workloads, options.requests)] if not options.only else []
     for bar in bars:
         print(f"{'met' if bar['met'] else 'MISSED':7} {bar['text']}: {bar['value']:.2f} ({bar['bound']})")
-    print(stage.gamify("verify").strip())
+    print(*(stage.gamify("verify", slug).strip() for slug in ("plain", "large", "many-0")), sep="\n")
     return {"machine": _machine(stage), "figures": dict(figures), "bars": bars}
 
 
-def _workloads(stage: Stage, plain: Tenant, large: Tenant, many: list[Tenant], length: int) -> list[Workload]:
+def _workloads(stage: Stage, plain: Tenant, large: Tenant, many: list[Tenant], yard: Tenant, length: int) -> list[Workload]:
     ours, alone = stage.serve(), stage.serve(GAMIFY_GATHERING="false")
     constant, yardstick = stage.serve("benchmarks.constant:create"), stage.serve_yardstick()
 
@@ -116,7 +117,7 @@ def _workloads(stage: Stage, plain: Tenant, large: Tenant, many: list[Tenant], l
         return lambda: load.get(f"{API}/participants/long/points/transactions?page={page}&page_size=20", plain.key)
 
     return [
-        Workload("yardstick", yardstick, lambda: _award(plain, 10_000)),
+        Workload("yardstick", yardstick, lambda: _award(yard, 10_000)),
         Workload("awards", ours, lambda: _award(plain, 10_000)),
         Workload("awards alone", alone, lambda: _award(plain, 10_000)),
         Workload("awards on one", ours, lambda: _award(plain, 1)),

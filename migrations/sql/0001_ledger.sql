@@ -1,7 +1,7 @@
 -- The ledger's own statements. Each function is one round trip and, called outside a transaction, one commit.
 --
--- Both take a list of movements as parallel arrays (position n of every array belongs to movement n) and write all of
--- them, so that a single award, a batch and concurrent requests gathered together are the same few statements.
+-- Both take a list of movements and write all of them, so that a single award, a batch and concurrent requests gathered
+-- together are the same few statements.
 -- Locks are taken in one order everywhere, so that no two calls can wait for each other in a circle: participants by
 -- ascending external id, then (awards) the tenant's ladder lock, then idempotency keys ascending.
 --
@@ -15,6 +15,18 @@ CREATE FUNCTION entry_id(at timestamptz) RETURNS uuid LANGUAGE sql VOLATILE PARA
             || substr(replace(gen_random_uuid()::text, '-', ''), 17))::uuid
     FROM (SELECT (extract(epoch FROM at) * 1000000)::bigint AS us) AS instant
 $$;
+
+-- A movement as asked for, and by whom; the list comes as JSON, whose `metadata` are kept as they are spelt.
+CREATE TYPE ledger_movement AS (
+    participant text,
+    amount integer,
+    reason text,
+    metadata json,
+    key text,
+    fingerprint bytea,
+    api_key_id bigint,
+    request_id text
+);
 
 -- What one movement has led to. `outcome` is recorded, replayed (the key had decided this very request before),
 -- mismatched (it had decided another) or refused (`available` points were too few; null entry).
@@ -46,7 +58,7 @@ END
 $$;
 
 -- The outcomes of those keys that have decided something already.
-CREATE FUNCTION ledger_known(in_tenant bigint, keys text[], fingerprints bytea[]) RETURNS SETOF ledger_outcome
+CREATE FUNCTION ledger_known(in_tenant bigint, movements ledger_movement[]) RETURNS SETOF ledger_outcome
 LANGUAGE sql STABLE AS $$
     SELECT asked.n,
            CASE WHEN known.fingerprint <> asked.fingerprint THEN 'mismatched'
@@ -54,33 +66,32 @@ LANGUAGE sql STABLE AS $$
                 ELSE 'recorded' END,
            entry.id, entry.balance_after,
            tier_upgrade(in_tenant, entry.ladder_version, entry.tier_before, entry.tier_after), known.available, true
-    FROM unnest(keys, fingerprints) WITH ORDINALITY AS asked (key, fingerprint, n)
+    FROM unnest(movements) WITH ORDINALITY
+         AS asked (participant, amount, reason, metadata, key, fingerprint, api_key_id, request_id, n)
     JOIN idempotency_keys AS known ON known.tenant_id = in_tenant AND known.key = asked.key
     LEFT JOIN ledger_entries AS entry ON entry.tenant_id = in_tenant AND entry.id = known.entry_id
 $$;
 
 -- Write awards, creating participants who have none yet. Those of the same participant apply in the order given.
-CREATE FUNCTION ledger_award(
-    in_tenant bigint, in_participants text[], in_amounts integer[], in_reasons text[], in_metadata text[],
-    in_keys text[], in_fingerprints bytea[], in_api_keys bigint[], in_requests text[]
-) RETURNS SETOF ledger_outcome LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_award(in_tenant bigint, in_movements json) RETURNS SETOF ledger_outcome
+LANGUAGE plpgsql AS $$
 DECLARE
-    known bigint[] := '{}';
+    movements ledger_movement[] := ARRAY(SELECT m FROM json_populate_recordset(NULL::ledger_movement, in_movements) AS m);
+    known bigint[] := '{}'; -- positions of movements whose key has decided before
 BEGIN
     PERFORM set_config('app.tenant_id', in_tenant::text, true);
 
-    IF array_remove(in_keys, NULL) <> '{}' THEN
-        RETURN QUERY SELECT * FROM ledger_known(in_tenant, in_keys, in_fingerprints);
-        IF FOUND THEN
-            SELECT array_agg(k.n) INTO known FROM ledger_known(in_tenant, in_keys, in_fingerprints) AS k;
-        END IF;
+    RETURN QUERY SELECT * FROM ledger_known(in_tenant, movements);
+    IF FOUND THEN
+        SELECT array_agg(k.n) INTO known FROM ledger_known(in_tenant, movements) AS k;
     END IF;
 
     INSERT INTO participants AS held
         (tenant_id, external_id, balance, total_earned, total_spent, entry_count, tier, last_entry_at)
     SELECT in_tenant, participant, sum(amount), sum(amount), 0, count(*), 0, clock_timestamp()
-    FROM unnest(in_participants, in_amounts) WITH ORDINALITY AS award (participant, amount, n)
-    WHERE award.n <> ALL (known)
+    FROM unnest(movements) WITH ORDINALITY
+         AS asked (participant, amount, reason, metadata, key, fingerprint, api_key_id, request_id, n)
+    WHERE asked.n <> ALL (known)
     GROUP BY participant
     ORDER BY participant COLLATE "C"
     ON CONFLICT (tenant_id, external_id) DO UPDATE SET
@@ -108,8 +119,8 @@ BEGIN
                p.balance - (sum(amount) OVER later - amount) AS balance_after,
                p.total_earned - (sum(amount) OVER later - amount) AS total_earned_after,
                p.last_entry_at - (row_number() OVER later - 1) * interval '1 us' AS created_at
-        FROM unnest(in_participants, in_amounts, in_reasons, in_metadata, in_keys, in_fingerprints, in_api_keys, in_requests)
-             WITH ORDINALITY AS asked (participant, amount, reason, metadata, key, fingerprint, api_key_id, request_id, n)
+        FROM unnest(movements) WITH ORDINALITY
+             AS asked (participant, amount, reason, metadata, key, fingerprint, api_key_id, request_id, n)
         JOIN participants AS p ON p.tenant_id = in_tenant AND p.external_id = asked.participant
         WHERE asked.n <> ALL (known)
         WINDOW later AS (PARTITION BY asked.participant ORDER BY asked.n DESC)
@@ -121,7 +132,7 @@ BEGIN
                total_earned_after, total_spent, ladder.version,
                COALESCE(width_bucket(total_earned_after - amount, ladder.thresholds), 0),
                COALESCE(width_bucket(total_earned_after, ladder.thresholds), 0),
-               reason, metadata::json, key, api_key_id, request_id, created_at
+               reason, metadata, key, api_key_id, request_id, created_at
         FROM award CROSS JOIN ladder
         RETURNING participant_id, seq, id, ledger_entries.balance_after, ladder_version, tier_before, tier_after
     ), decided AS (
@@ -144,24 +155,21 @@ $$;
 
 -- Write deducts. Those of the same participant that arrive together have no order of their own; the smaller goes first,
 -- so that what is refused is more than what is then left.
-CREATE FUNCTION ledger_deduct(
-    in_tenant bigint, in_participants text[], in_amounts integer[], in_reasons text[], in_metadata text[],
-    in_keys text[], in_fingerprints bytea[], in_api_keys bigint[], in_requests text[]
-) RETURNS SETOF ledger_outcome LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_deduct(in_tenant bigint, in_movements json) RETURNS SETOF ledger_outcome
+LANGUAGE plpgsql AS $$
 DECLARE
-    known bigint[] := '{}';
+    movements ledger_movement[] := ARRAY(SELECT m FROM json_populate_recordset(NULL::ledger_movement, in_movements) AS m);
+    known bigint[] := '{}'; -- positions of movements whose key has decided before
 BEGIN
     PERFORM set_config('app.tenant_id', in_tenant::text, true);
 
-    IF array_remove(in_keys, NULL) <> '{}' THEN
-        RETURN QUERY SELECT * FROM ledger_known(in_tenant, in_keys, in_fingerprints);
-        IF FOUND THEN
-            SELECT array_agg(k.n) INTO known FROM ledger_known(in_tenant, in_keys, in_fingerprints) AS k;
-        END IF;
+    RETURN QUERY SELECT * FROM ledger_known(in_tenant, movements);
+    IF FOUND THEN
+        SELECT array_agg(k.n) INTO known FROM ledger_known(in_tenant, movements) AS k;
     END IF;
 
     PERFORM FROM participants
-    WHERE tenant_id = in_tenant AND external_id = ANY (in_participants)
+    WHERE tenant_id = in_tenant AND external_id IN (SELECT participant FROM unnest(movements))
     ORDER BY external_id
     FOR NO KEY UPDATE;
 
@@ -173,8 +181,8 @@ BEGIN
         FROM (
             SELECT asked.*, p.id AS participant_id, COALESCE(p.balance, 0) AS balance_before, p.total_earned,
                    p.total_spent, p.entry_count, p.tier, p.last_entry_at, sum(amount) OVER smaller AS running
-            FROM unnest(in_participants, in_amounts, in_reasons, in_metadata, in_keys, in_fingerprints, in_api_keys, in_requests)
-                 WITH ORDINALITY AS asked (participant, amount, reason, metadata, key, fingerprint, api_key_id, request_id, n)
+            FROM unnest(movements) WITH ORDINALITY
+                 AS asked (participant, amount, reason, metadata, key, fingerprint, api_key_id, request_id, n)
             LEFT JOIN participants AS p ON p.tenant_id = in_tenant AND p.external_id = asked.participant
             WHERE asked.n <> ALL (known)
             WINDOW smaller AS (PARTITION BY asked.participant ORDER BY asked.amount, asked.n)
@@ -199,7 +207,7 @@ BEGIN
             ladder_version, tier_before, tier_after, reason, metadata, idempotency_key, api_key_id, request_id, created_at)
         SELECT in_tenant, participant_id, entry_count + k, entry_id(at), 'deduct', -deduct.amount, balance_before - running,
                total_earned, total_spent + running, ladder.version, tier, tier,
-               reason, metadata::json, key, api_key_id, request_id, at
+               reason, metadata, key, api_key_id, request_id, at
         FROM deduct JOIN total USING (participant) CROSS JOIN ladder
         CROSS JOIN LATERAL (SELECT total.last_entry_at - (total.entries - k) * interval '1 us') AS instant (at)
         WHERE is_covered

@@ -75,7 +75,7 @@ def load() -> Settings:
         "redis_url": read(env.str, "REDIS_URL", None),
         "pool_size": read(env.int, "GAMIFY_POOL_SIZE", 16),
         "log_level": read(env.str, "GAMIFY_LOG_LEVEL", "INFO"),
-        "is_gathering": read(env.bool, "GAMIFY_GATHERING", True),  # the library's form
+        "is_gathering": read(env.bool, "GAMIFY_GATHERING", default=True),  # the library's form
     }
     given = {name: read(env.str, name, None) for name in ("SECRET_KEY", "API_KEY_PEPPER")}
     try:

@@ -10,8 +10,9 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from hashlib import sha1
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -90,7 +91,8 @@ class Counters:
         self._redis: redis.Redis = redis.Redis.from_url(
             url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0), protocol=2
         )
-        self._allow = self._redis.register_script(ALLOW)
+        self._allow_sha = sha1(ALLOW.encode(), usedforsecurity=False).hexdigest()
+        self._of_thread = threading.local()
         self._own = OwnWindow()
         self._is_down = False
         self._lock = threading.Lock()
@@ -106,7 +108,7 @@ class Counters:
         names = (f"{{{tenant_id}}}:key:{key_id}", f"{{{tenant_id}}}:tenant", f"{{{tenant_id}}}:generation")
         if not self._is_down:
             try:
-                return self._read(self._allow(keys=names, args=(int(WINDOW * 1e6), *limits, generation or "")), limits)
+                return self._read(self._call(*names, int(WINDOW * 1e6), *limits, generation or ""), limits)
             except redis.RedisError as error:
                 self._gone(error)
         self.fallback_count += 1
@@ -143,6 +145,23 @@ class Counters:
     def close(self) -> None:
         """Let go of the connections."""
         self._redis.close()
+
+    def _call(self, *arguments: str | int) -> list[Any]:
+        """Run `ALLOW` on this thread's own connection: a third of the cost of the client's pool and layers."""
+        connection = getattr(self._of_thread, "connection", None)
+        if connection is None:
+            connection = self._of_thread.connection = self._redis.connection_pool.make_connection()
+        try:
+            connection.send_command("EVALSHA", self._allow_sha, 3, *arguments)
+            try:
+                answer = connection.read_response()
+            except redis.exceptions.NoScriptError:  # a new or flushed server
+                connection.send_command("EVAL", ALLOW, 3, *arguments)
+                answer = connection.read_response()
+        except redis.RedisError:
+            connection.disconnect()  # whatever it still sends belongs to nobody
+            raise
+        return cast("list[Any]", answer)
 
     @staticmethod
     def _read(answer: list[Any], limits: tuple[int, int]) -> Budget | None:

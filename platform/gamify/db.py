@@ -27,6 +27,8 @@ CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailur
 
 # A fixed character for each session: what a request may wait for, and as whom it speaks.
 _SESSION = f"SET ROLE {APP_ROLE}; SET lock_timeout = {LOCK_TIMEOUT}; SET statement_timeout = {STATEMENT_TIMEOUT}; SET jit = off"
+# The ledger's functions look rows up by whole keys: planning them anew for each call would cost more than running them.
+_PLANNED_ONCE = "SET plan_cache_mode = force_generic_plan"
 
 
 class Database:
@@ -44,8 +46,16 @@ class Database:
     @cached_property
     def engine(self) -> Engine:
         """The app's engine; every connection has put on the app's role, which row-level security binds."""
+        return self._open("engine", _prepare_connection)
+
+    @cached_property
+    def _statements(self) -> Engine:
+        """Connections in autocommit mode for good: switching each time would cost more than the pool does."""
+        return self._open("_statements", _prepare_autocommit, pool_reset_on_return=None)
+
+    def _open(self, name: str, prepare: Callable[..., None], **options: Any) -> Engine:
         with self._opening:
-            opened: Engine | None = self.__dict__.get("engine")
+            opened: Engine | None = self.__dict__.get(name)
             if opened is not None:
                 return opened  # by another thread, while this one waited
             engine = create_engine(
@@ -55,8 +65,9 @@ class Database:
                 pool_timeout=POOL_TIMEOUT,
                 pool_use_lifo=True,
                 connect_args={"connect_timeout": 3, "application_name": "gamify"},
+                **options,
             )
-            event.listen(engine, "connect", _prepare_connection)
+            event.listen(engine, "connect", prepare)
             return engine
 
     @cached_property
@@ -84,19 +95,16 @@ class Database:
         Raises `Unavailable` like `transaction`.
         """
         with translated():
-            pooled = self.engine.raw_connection()
+            pooled = self._statements.raw_connection()
             connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]  # psycopg's, by our URL
             try:
-                connection.autocommit = True
                 yield connection
             except psycopg.Error as error:
                 if connection.closed:
                     pooled.invalidate(error)
-                    self.engine.dispose()  # a restarted server has dropped the idle ones too
+                    self._statements.dispose()  # a restarted server has dropped the idle ones too
                 raise
             finally:
-                if pooled.is_valid:
-                    connection.autocommit = False
                 pooled.close()
 
     def can_bypass_policies(self) -> bool:
@@ -107,7 +115,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection that is open."""
-        for name in ("engine", "owner_engine"):
+        for name in ("engine", "_statements", "owner_engine"):
             engine = self.__dict__.pop(name, None)
             if engine is not None:
                 engine.dispose()
@@ -177,3 +185,9 @@ def _prepare_connection(connection: psycopg.Connection[Any], record: object) -> 
     connection.autocommit = True
     connection.execute(_SESSION)
     connection.autocommit = False
+
+
+def _prepare_autocommit(connection: psycopg.Connection[Any], record: object) -> None:
+    _check_version(connection, record)
+    connection.autocommit = True
+    connection.execute(f"{_SESSION}; {_PLANNED_ONCE}")

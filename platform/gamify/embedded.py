@@ -11,6 +11,7 @@ import hashlib
 import os
 import pwd
 import re
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -240,7 +241,7 @@ class EmbeddedServers:
             _postgres_binaries(self._account) / "pg_ctl", "-D", self._data_dir / "postgres", "-m", "fast", "-w", "stop"
         )
         if self._sockets.parent != self._data_dir:
-            self._account.run("rm", "-rf", self._sockets)
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
 
 def _postgres_binaries(account: _Account) -> Path:

@@ -56,12 +56,13 @@ def init_app(app: Flask, callers: Callable[[], Callers]) -> None:
 
 def finish(response: Response) -> Response:
     """Name the request and what is left of the limits, and read away a body that nobody wanted."""
-    response.headers["X-Request-ID"] = g.request_id
+    headers = response.headers
+    headers.add("X-Request-ID", g.request_id)
     budget: Budget | None = g.get("budget")
     if budget is not None and budget.limit:
-        response.headers["X-RateLimit-Limit"] = str(budget.limit)
-        response.headers["X-RateLimit-Remaining"] = str(budget.remaining)
-        response.headers["X-RateLimit-Reset"] = str(budget.reset_at)
+        headers.add("X-RateLimit-Limit", str(budget.limit))
+        headers.add("X-RateLimit-Remaining", str(budget.remaining))
+        headers.add("X-RateLimit-Reset", str(budget.reset_at))
     if response.status_code >= 400 and request.method not in ("GET", "HEAD"):  # noqa: PLR2004  # the first error status
         drain(request)
     return response

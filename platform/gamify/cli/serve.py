@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from multiprocessing import resource_tracker
 from typing import Any
 
 import click
@@ -50,6 +51,7 @@ def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool) -
     if is_demo:
         moved = "" if free == port else f" (port {port} is taken)"
         greeting = _greeting(f"http://{_in_url(host)}:{free}", demo, moved)
+    _hear_ctrl_c_alone()
     threading.Thread(target=_greet_when_ready, args=(host, free, greeting), daemon=True).start()
     server("gamify.cli.serve:worker_app", host=host, port=free, workers=workers).serve()
 
@@ -78,6 +80,24 @@ def server(factory: str, *, host: str, port: int, workers: int) -> Any:
         workers_kill_timeout=GRACE,
         log_level=LogLevels.error,
     )
+
+
+def _hear_ctrl_c_alone() -> None:
+    """Make Ctrl-C a SIGTERM to this process, which then ends its workers in order.
+
+    A terminal sends SIGINT to all of them; a worker that hears it while it starts dies with a traceback, and one that
+    hears both signals takes its whole grace to end.
+    """
+    main = threading.get_ident()  # no other thread would act on a signal
+    resource_tracker.ensure_running()  # started later, it would undo the next line
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # threads and workers inherit this
+
+    def wait() -> None:
+        while True:
+            signal.sigwait({signal.SIGINT})
+            signal.pthread_kill(main, signal.SIGTERM)
+
+    threading.Thread(target=wait, name="ctrl-c", daemon=True).start()
 
 
 def _lend_servers(here: Deployment) -> None:

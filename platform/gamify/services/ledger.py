@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 
 from gamify.db import Database, retrying
@@ -14,11 +15,10 @@ from gamify.services.idempotency import fingerprint
 
 AWARD, DEDUCT = "award", "deduct"
 
-# One statement a kind of movement; position n of every list belongs to movement n.
-_LISTS = "(%s::bigint, %s::text[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::text[])"
+# One statement a kind of movement; each takes the tenant and a list of movements as JSON.
 STATEMENTS = {
-    AWARD: "SELECT * FROM ledger_award" + _LISTS,  # noqa: S608  # constants
-    DEDUCT: "SELECT * FROM ledger_deduct" + _LISTS,  # noqa: S608  # constants
+    AWARD: "SELECT * FROM ledger_award(%s::bigint, %s::json)",
+    DEDUCT: "SELECT * FROM ledger_deduct(%s::bigint, %s::json)",
 }
 
 
@@ -92,21 +92,8 @@ def _write(connection: psycopg.Connection[Any], tenant_id: int, kind: str, movem
 
 
 def _call(connection: psycopg.Connection[Any], tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
-    rows = connection.execute(
-        STATEMENTS[kind],
-        (
-            tenant_id,
-            [m.participant_id for m in movements],
-            [m.amount for m in movements],
-            [m.reason for m in movements],
-            [None if m.metadata is None else _compact(m.metadata) for m in movements],
-            [m.idempotency_key for m in movements],
-            [m.fingerprint(kind) if m.idempotency_key else None for m in movements],
-            [m.api_key_id for m in movements],
-            [m.request_id for m in movements],
-        ),
-        prepare=True,
-    ).fetchall()
+    asked = orjson.dumps([_as_asked(m, kind) for m in movements]).decode()
+    rows = connection.execute(STATEMENTS[kind], (tenant_id, asked), prepare=True).fetchall()
     outcomes = {row[0]: _outcome(movements[row[0] - 1], row) for row in rows}
     return [outcomes[n] for n in range(1, len(movements) + 1)]
 
@@ -126,5 +113,21 @@ def _replay(outcome: Outcome) -> Outcome:
     return outcome.replay() if isinstance(outcome, InsufficientPoints) else outcome
 
 
-def _compact(metadata: dict[str, Any]) -> str:
+def _as_asked(movement: Movement, kind: str) -> dict[str, Any]:
+    """The movement as `ledger_movement` in migrations/sql; JSON's integers are exact only in its text, so that is made here."""
+    key, metadata = movement.idempotency_key, movement.metadata
+    return {
+        "participant": movement.participant_id,
+        "amount": movement.amount,
+        "reason": movement.reason,
+        "metadata": None if metadata is None else orjson.Fragment(compact(metadata)),
+        "key": key,
+        "fingerprint": None if key is None else "\\x" + movement.fingerprint(kind).hex(),
+        "api_key_id": movement.api_key_id,
+        "request_id": movement.request_id,
+    }
+
+
+def compact(metadata: dict[str, Any]) -> str:
+    """Return metadata as they are kept: every number as Python writes it, which reads back as the same."""
     return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))

@@ -1,6 +1,5 @@
 """Reversals: an award taken back, or a deduct given back, once."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -10,6 +9,7 @@ import psycopg
 from gamify.db import Database, retrying
 from gamify.errors import Conflict, IdempotencyMismatch, InsufficientPoints, NotFound
 from gamify.services.idempotency import fingerprint
+from gamify.services.ledger import compact
 
 STATEMENT = (
     "SELECT * FROM ledger_reverse(%s::bigint, %s::uuid, %s::boolean, %s::text, %s::text,"
@@ -54,7 +54,7 @@ def reverse(database: Database, tenant_id: int, reversal: Reversal) -> Reversed:
         reversal.transaction_id,
         reversal.allow_partial,
         reversal.reason,
-        None if reversal.metadata is None else json.dumps(reversal.metadata, ensure_ascii=False, separators=(",", ":")),
+        None if reversal.metadata is None else compact(reversal.metadata),
         key,
         _fingerprint(reversal) if key else None,
         reversal.api_key_id,
