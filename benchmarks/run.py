@@ -109,7 +109,9 @@ def _measure(stage: Stage, options: argparse.Namespace) -> dict:
     return {"machine": _machine(stage), "figures": dict(figures), "bars": bars}
 
 
-def _workloads(stage: Stage, plain: Tenant, large: Tenant, many: list[Tenant], yard: Tenant, length: int) -> list[Workload]:
+def _workloads(  # noqa: PLR0917  # its one caller has them all at hand
+    stage: Stage, plain: Tenant, large: Tenant, many: list[Tenant], yard: Tenant, length: int
+) -> list[Workload]:
     ours, alone = stage.serve(), stage.serve(GAMIFY_GATHERING="false")
     constant, yardstick = stage.serve("benchmarks.constant:create"), stage.serve_yardstick()
 

@@ -28,7 +28,8 @@ CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailur
 # A fixed character for each session: what a request may wait for, and as whom it speaks.
 _SESSION = f"SET ROLE {APP_ROLE}; SET lock_timeout = {LOCK_TIMEOUT}; SET statement_timeout = {STATEMENT_TIMEOUT}; SET jit = off"
 # The ledger's functions look rows up by whole keys: planning them anew for each call would cost more than running them.
-_PLANNED_ONCE = "SET plan_cache_mode = force_generic_plan"
+# And whoever waits for a locked row waits in a queue: only a limit on the whole statement bounds that.
+_FUNCTIONS = f"{_SESSION}; SET plan_cache_mode = force_generic_plan; SET statement_timeout = {LOCK_TIMEOUT}"
 
 
 class Database:
@@ -168,7 +169,7 @@ def meaning(error: BaseException | None) -> DomainError | None:
     """What a driver's error says to a client; None for a mistake of ours."""
     if isinstance(error, psycopg.errors.NumericValueOutOfRange):
         return PointsOverflow()
-    if isinstance(error, psycopg.errors.LockNotAvailable):
+    if isinstance(error, (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)):
         return LockedByOthers()
     # Connections, time-outs, shutdowns, full disks and read-only standbys: nothing was decided.
     passing = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
@@ -190,4 +191,4 @@ def _prepare_connection(connection: psycopg.Connection[Any], record: object) -> 
 def _prepare_autocommit(connection: psycopg.Connection[Any], record: object) -> None:
     _check_version(connection, record)
     connection.autocommit = True
-    connection.execute(f"{_SESSION}; {_PLANNED_ONCE}")
+    connection.execute(_FUNCTIONS)

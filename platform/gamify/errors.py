@@ -172,7 +172,7 @@ class Unavailable(DomainError):
 
 
 class LockedByOthers(Unavailable):
-    """Somebody else holds a row for too long."""
+    """Somebody else holds a row, or the database is slow, for too long."""
 
     def __init__(self) -> None:
-        super().__init__("Somebody else is changing this participant; try again shortly.")
+        super().__init__("What this would change is held by somebody else; try again shortly.")

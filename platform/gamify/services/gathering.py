@@ -99,18 +99,17 @@ class Gatherer:
         with self._lock:
             lane = self._lanes[name]
             group, lane.waiting = lane.waiting[:MOST], lane.waiting[MOST:]
-        turn = self._settle(name, group)
+        turn, is_held_up = self._settle(name, group)
+        alone, heir = [], None
         with self._lock:
-            if turn is _Turn.ALONE and len(group) > 1:
+            if is_held_up:
                 lane.careful_until = time.monotonic() + CAREFUL_FOR
-            alone, heir = [], None
-            if lane.careful_until > time.monotonic():
                 alone, lane.waiting = lane.waiting, []
             if lane.waiting:
                 heir = lane.waiting[0]
             else:
                 lane.is_led = False
-                if not alone and lane.careful_until <= time.monotonic():
+                if not is_held_up:
                     del self._lanes[name]
         for other in alone:
             other.wake(_Turn.ALONE)
@@ -121,17 +120,19 @@ class Gatherer:
                 other.wake(turn)
         return turn
 
-    def _settle(self, name: tuple[int, str], group: list[_Ticket]) -> _Turn:
+    def _settle(self, name: tuple[int, str], group: list[_Ticket]) -> tuple[_Turn, bool]:
+        """Write a group; return what its members do next, and whether a lock held it up."""
         try:
             outcomes = self._write(*name, [ticket.movement for ticket in group])
         except LockedByOthers as error:
             if len(group) > 1:
-                return _Turn.ALONE  # one participant's lock must not hold up the others
+                return _Turn.ALONE, True  # one participant's lock must not hold up the others
             group[0].fault = error
+            return _Turn.DONE, True
         except BaseException as error:  # noqa: BLE001  # each caller is told, whatever it is
             for ticket in group:
                 ticket.fault = error
         else:
             for ticket, outcome in zip(group, outcomes, strict=True):
                 ticket.outcome = outcome
-        return _Turn.DONE
+        return _Turn.DONE, False
