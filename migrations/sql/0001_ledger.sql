@@ -3,7 +3,7 @@
 -- Both take a list of movements and write all of them, so that a single award, a batch and concurrent requests gathered
 -- together are the same few statements.
 -- Locks are taken in one order everywhere, so that no two calls can wait for each other in a circle: participants by
--- ascending external id, then (awards) the tenant's ladder lock, then idempotency keys ascending.
+-- ascending external id, then the tenant's ladder lock (shared), then idempotency keys ascending.
 --
 -- A key that another transaction is just writing makes the INSERT wait for it and fail with unique_violation;
 -- the caller calls again and finds the key's outcome.
@@ -101,8 +101,8 @@ BEGIN
         -- Under the row's lock, so time never runs backwards within a participant; a microsecond apart at least.
         last_entry_at = GREATEST(clock_timestamp(), held.last_entry_at + excluded.entry_count * interval '1 us');
 
-    -- Whoever puts another ladder in force re-evaluates everybody and takes this lock alone before the end: awards that
-    -- have read the old ladder are committed by then and looked at again; the rest wait here and read the new one.
+    -- Whoever puts another ladder in force re-evaluates everybody and takes this lock alone before the end: movements
+    -- that have read the old ladder are committed by then and looked at again; the rest wait here and read the new one.
     PERFORM pg_advisory_xact_lock_shared(1, hashint8(in_tenant));
 
     -- A new statement sees what was committed while this call waited for locks: above all a ladder published meanwhile.
@@ -173,14 +173,19 @@ BEGIN
     ORDER BY external_id
     FOR NO KEY UPDATE;
 
+    PERFORM pg_advisory_xact_lock_shared(1, hashint8(in_tenant));
+
     RETURN QUERY
     WITH ladder AS (
-        SELECT max(version) AS version FROM ladders WHERE tenant_id = in_tenant
+        SELECT version, COALESCE(thresholds, '{}') AS thresholds
+        FROM (VALUES (true)) AS one_row
+        LEFT JOIN LATERAL (SELECT * FROM ladders WHERE tenant_id = in_tenant ORDER BY version DESC LIMIT 1) AS newest ON true
     ), deduct AS MATERIALIZED (
         SELECT *, balance_before >= running AS is_covered, row_number() OVER smaller AS k
         FROM (
             SELECT asked.*, p.id AS participant_id, COALESCE(p.balance, 0) AS balance_before, p.total_earned,
-                   p.total_spent, p.entry_count, p.tier, p.last_entry_at, sum(amount) OVER smaller AS running
+                   p.total_spent, p.entry_count, p.last_entry_at, sum(amount) OVER smaller AS running,
+                   width_bucket(p.total_earned, (SELECT thresholds FROM ladder)) AS tier
             FROM unnest(movements) WITH ORDINALITY
                  AS asked (participant, amount, reason, metadata, key, fingerprint, api_key_id, request_id, n)
             LEFT JOIN participants AS p ON p.tenant_id = in_tenant AND p.external_id = asked.participant
@@ -198,8 +203,9 @@ BEGIN
             balance = p.balance - total.amount,
             total_spent = p.total_spent + total.amount,
             entry_count = p.entry_count + total.entries,
+            tier = width_bucket(p.total_earned, ladder.thresholds), -- another, only if the ladder has just changed
             last_entry_at = total.last_entry_at
-        FROM total
+        FROM total CROSS JOIN ladder
         WHERE p.tenant_id = in_tenant AND p.external_id = total.participant AND total.entries > 0
     ), entry AS (
         INSERT INTO ledger_entries (

@@ -165,7 +165,9 @@ class EmbeddedServers:
         control, log = (binaries / "pg_ctl", "-D", cluster), cluster / "server.log"
         start = (*control, "-l", log, "-t", str(int(STARTING)), "-w", "-o", f"-k {self._sockets}", "start")
         patience = time.monotonic() + LETTING_GO
+        _forget_killed(cluster)
         while self._account.run(*control, "status").returncode != 0 and self._account.run(*start).returncode != 0:
+            _forget_killed(cluster)
             if time.monotonic() > patience:
                 raise EmbeddedError(f"PostgreSQL did not start; {log} says why.")
             time.sleep(0.2)
@@ -242,6 +244,28 @@ class EmbeddedServers:
         )
         if self._sockets.parent != self._data_dir:
             shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+def _forget_killed(cluster: Path) -> None:
+    """Remove the lock of a killed server that nobody has reaped, which PostgreSQL takes for one that runs.
+
+    Where init does not reap (many containers) that would last for ever. Its own processes must be gone first.
+    """
+    lock = cluster / "postmaster.pid"
+    try:
+        process = Path("/proc") / lock.read_text().split()[0]
+        is_dead = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return
+    if is_dead and not any(_works_in(cluster, each) for each in Path("/proc").glob("[0-9]*/cwd")):
+        lock.unlink(missing_ok=True)
+
+
+def _works_in(folder: Path, process_folder: Path) -> bool:
+    try:
+        return process_folder.readlink() == folder
+    except OSError:  # it has ended, or is somebody else's
+        return False
 
 
 def _postgres_binaries(account: _Account) -> Path:

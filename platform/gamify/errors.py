@@ -62,12 +62,8 @@ class InsufficientPoints(DomainError):
     title = "Not enough points"
 
     def __init__(self, *, available: int, requested: int, is_replay: bool = False) -> None:
-        self.available, self.requested, self.is_replay = available, requested, is_replay
+        self.is_replay = is_replay
         super().__init__(f"Insufficient points. Available: {available}, requested: {requested}")
-
-    def replay(self) -> "InsufficientPoints":
-        """The same answer, given again."""
-        return InsufficientPoints(available=self.available, requested=self.requested, is_replay=True)
 
 
 class Malformed(DomainError):

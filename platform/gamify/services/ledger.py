@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -59,22 +60,37 @@ def post(database: Database, tenant_id: int, kind: str, movements: Sequence[Move
 
     A refusal is an outcome and stops none of the others. Raises `Unavailable`, after which nothing was stored.
     """
+    keys = [m.idempotency_key for m in movements if m.idempotency_key]
     with database.connection() as connection:
-        return retrying(lambda: post_on(connection, tenant_id, kind, movements))
+        # A key that stands twice takes a second statement, and both must be one transaction.
+        together = nullcontext if len(set(keys)) == len(keys) else connection.transaction
+
+        def attempt() -> list[Outcome]:
+            with together():
+                return post_on(connection, tenant_id, kind, movements)
+
+        return retrying(attempt)
 
 
 def post_on(connection: psycopg.Connection[Any], tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
     """Do as `post` does on a given connection, within its transaction if it is in one."""
-    firsts: dict[str, int] = {}  # the first movement with a key decides; a repetition is a second call
-    numbers = [n for n, m in enumerate(movements) if not m.idempotency_key or firsts.setdefault(m.idempotency_key, n) == n]
-    written = _write(connection, tenant_id, kind, [movements[n] for n in numbers])
-    outcomes = dict(zip(numbers, written, strict=True))
-    for n, movement in enumerate(movements):
-        if n not in outcomes:
-            first = firsts[movement.idempotency_key or ""]
-            is_same = movement.fingerprint(kind) == movements[first].fingerprint(kind)
-            outcomes[n] = _replay(outcomes[first]) if is_same else IdempotencyMismatch()
+    outcomes: dict[int, Outcome] = {}
+    waiting = list(range(len(movements)))
+    while waiting:  # once, unless keys stand twice: a repetition is a second call, and comes after the first
+        keys: set[str] = set()
+        numbers = [n for n in waiting if _is_first(movements[n].idempotency_key, keys)]
+        written = _write(connection, tenant_id, kind, [movements[n] for n in numbers])
+        outcomes.update(zip(numbers, written, strict=True))
+        waiting = [n for n in waiting if n not in outcomes]
     return [outcomes[n] for n in range(len(movements))]
+
+
+def _is_first(key: str | None, seen: set[str]) -> bool:
+    """Whether a movement has no key, or one that is not among those seen; it is from now on."""
+    if key is None or key not in seen:
+        seen.update([key] if key else [])
+        return True
+    return False
 
 
 def _write(connection: psycopg.Connection[Any], tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
@@ -105,12 +121,6 @@ def _outcome(movement: Movement, row: tuple[Any, ...]) -> Outcome:
     if outcome == "refused":
         return InsufficientPoints(available=available, requested=movement.amount, is_replay=is_replay)
     return Receipt(entry_id, movement.participant_id, movement.amount, balance_after, tier_upgrade, is_replay)
-
-
-def _replay(outcome: Outcome) -> Outcome:
-    if isinstance(outcome, Receipt):
-        return replace(outcome, is_replay=True)
-    return outcome.replay() if isinstance(outcome, InsufficientPoints) else outcome
 
 
 def _as_asked(movement: Movement, kind: str) -> dict[str, Any]:

@@ -13,12 +13,11 @@ CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 MOST_TIERS = 20
 HIGHEST_THRESHOLD = 2**63 - 1
 
-# The advisory lock that awards share after locking their rows, and before reading the ladder (see ledger_award).
+# The advisory lock that movements share after locking their rows, and before reading the ladder (see migrations/sql).
 _LADDER_LOCK = 1
 
 # Rows in the ledger's lock order; the totals are those under the lock.
-RE_EVALUATE = text(
-    """
+_RE_EVALUATE = """
     WITH moving AS MATERIALIZED (
         SELECT id FROM participants
         WHERE tenant_id = :tenant_id AND tier <> width_bucket(total_earned, CAST(:thresholds AS bigint[]))
@@ -27,8 +26,9 @@ RE_EVALUATE = text(
     )
     UPDATE participants AS p SET tier = width_bucket(total_earned, CAST(:thresholds AS bigint[]))
     FROM moving WHERE p.tenant_id = :tenant_id AND p.id = moving.id
-    """
-)
+"""
+RE_EVALUATE = text(_RE_EVALUATE)
+RE_EVALUATE_FREE = text(_RE_EVALUATE.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED"))
 
 
 def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int]) -> Ladder:
@@ -58,7 +58,9 @@ def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int]) -> 
     values = {"tenant_id": tenant_id, "thresholds": ladder.thresholds}
     session.execute(RE_EVALUATE, values)  # nearly everybody, while awards go on
     session.execute(select(func.pg_advisory_xact_lock(_LADDER_LOCK, func.hashint8(tenant_id))))
-    session.execute(RE_EVALUATE, values)  # and whom an award moved meanwhile by the ladder it had read
+    # And whom an award moved meanwhile by the ladder it had read. Who holds a row now waits for the lock that we have,
+    # so must not be waited for; it will read our ladder and set the tier itself.
+    session.execute(RE_EVALUATE_FREE, values)
     return ladder
 
 
