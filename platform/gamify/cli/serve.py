@@ -1,5 +1,6 @@
 """`gamify serve`: the production server."""
 
+import atexit
 import ctypes
 import multiprocessing
 import os
@@ -60,6 +61,8 @@ def worker_app() -> Flask:
     """Return the app of a worker process, which ends when the server does, even by kill -9."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The server's threads outlive its end for a moment; they must not find an interpreter that is being taken apart.
+    atexit.register(os._exit, 0)
     return create_app()
 
 

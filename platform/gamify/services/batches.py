@@ -11,6 +11,8 @@ from gamify.errors import IdempotencyMismatch, Invalid
 from gamify.services import ledger
 from gamify.services.ledger import AWARD, Movement, Outcome, Receipt
 
+SET_PATIENCE = "SET LOCAL statement_timeout = '10s'"
+
 Item = Movement | Invalid  # what an element of the batch was read as
 
 
@@ -35,14 +37,16 @@ def award(database: Database, tenant_id: int, batch: Batch) -> Answer:
 
     Raises `IdempotencyMismatch` if the batch's key stands for another request, `Unavailable` with nothing stored.
     """
-    if batch.idempotency_key is None:
-        return Answer(_text(batch, ledger.post(database, tenant_id, AWARD, _movements(batch))), is_replay=False)
     with database.connection() as connection:
         return retrying(lambda: _award_once(connection, tenant_id, batch))
 
 
 def _award_once(connection: psycopg.Connection[Any], tenant_id: int, batch: Batch) -> Answer:
     with connection.transaction():
+        # A hundred awards may meet a hundred others: each wait is short (see db.py), all of them together need not be.
+        connection.execute(SET_PATIENCE)
+        if batch.idempotency_key is None:
+            return Answer(_text(batch, ledger.post_on(connection, tenant_id, AWARD, _movements(batch))), is_replay=False)
         connection.execute("SELECT set_config('app.tenant_id', %s, true)", [str(tenant_id)])
         known = connection.execute(
             "SELECT fingerprint, response::text FROM idempotency_keys WHERE tenant_id = %s AND key = %s",
