@@ -233,6 +233,19 @@ BEGIN
 END
 $$;
 
+-- What a key may do, and its tenant. The key's digest has led to both numbers.
+CREATE FUNCTION caller_of(in_tenant bigint, in_key bigint)
+RETURNS TABLE (scopes text[], key_limit bigint, tenant_limit bigint, status text, expires_at timestamptz, revoked_at timestamptz)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('app.tenant_id', in_tenant::text, true);
+    RETURN QUERY
+    SELECT key.scopes, key.rate_limit, tenant.rate_limit, tenant.status, key.expires_at, key.revoked_at
+    FROM api_keys AS key JOIN tenants AS tenant ON tenant.id = key.tenant_id
+    WHERE key.tenant_id = in_tenant AND key.id = in_key;
+END
+$$;
+
 -- What a participant has; no row for one who was never awarded anything.
 CREATE FUNCTION points_of(in_tenant bigint, in_participant text)
 RETURNS TABLE (balance bigint, total_earned bigint, total_spent bigint) LANGUAGE plpgsql AS $$

@@ -15,7 +15,8 @@ depends_on = None
 SHARED_TABLES = ("tenants", "users", "key_digests")
 TENANT_TABLES = ("api_keys", "ladders", "tiers", "participants", "ledger_entries", "idempotency_keys")
 FUNCTIONS = (
-    "ledger_award", "ledger_deduct", "ledger_known", "points_of", "tier_upgrade", "entry_id", "ledger_is_append_only",
+    "ledger_award", "ledger_deduct", "ledger_known", "points_of", "caller_of", "tier_upgrade", "entry_id",
+    "ledger_is_append_only",
 )  # fmt: skip
 
 # What the app may do beyond reading. Nobody but the owner deletes; the ledger and the keys' outcomes only grow.

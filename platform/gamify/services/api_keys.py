@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from gamify.db import act_as
+from gamify.db import Database, act_as
 from gamify.errors import FieldError, Invalid, NotFound
 from gamify.models import ApiKey, KeyDigest, Tenant
 from gamify.models.api_key import REQUESTS_A_MINUTE
@@ -93,25 +93,24 @@ def issue(
     return key, secret
 
 
-def authenticate(session: Session, key_digest: bytes, *, now: datetime) -> Caller | None:
-    """Return who the key with this digest speaks for at `now`; None if it is unknown, revoked or expired."""
-    found = session.get(KeyDigest, key_digest)
-    if found is None:
+def find(database: Database, key_digest: bytes) -> tuple[int, int] | None:
+    """Return the numbers of the tenant and the key with this digest; None if nobody was ever given it."""
+    query = "SELECT tenant_id, api_key_id FROM key_digests WHERE digest = %s"
+    with database.connection() as connection:
+        found: tuple[int, int] | None = connection.execute(query, [key_digest], prepare=True).fetchone()
+    return found
+
+
+def authenticate(database: Database, tenant_id: int, api_key_id: int, *, now: datetime) -> Caller | None:
+    """Return who a key speaks for at `now`; None if it is revoked or expired."""
+    with database.connection() as connection:
+        row = connection.execute("SELECT * FROM caller_of(%s, %s)", [tenant_id, api_key_id], prepare=True).fetchone()
+    if row is None:
         return None
-    act_as(session, found.tenant_id)
-    key = session.scalar(select(ApiKey).where(ApiKey.tenant_id == found.tenant_id, ApiKey.id == found.api_key_id))
-    tenant = session.get_one(Tenant, found.tenant_id)
-    if key is None or key.revoked_at or (key.expires_at and key.expires_at <= now):
+    scopes, key_limit, tenant_limit, status, expires_at, revoked_at = row
+    if revoked_at or (expires_at and expires_at <= now):
         return None
-    return Caller(
-        tenant_id=tenant.id,
-        api_key_id=key.id,
-        scopes=frozenset(key.scopes),
-        key_limit=key.rate_limit,
-        tenant_limit=tenant.rate_limit,
-        is_suspended=tenant.status != "active",
-        expires_at=key.expires_at,
-    )
+    return Caller(tenant_id, api_key_id, frozenset(scopes), key_limit, tenant_limit, status != "active", expires_at)
 
 
 def of_tenant(session: Session, tenant: Tenant) -> Sequence[ApiKey]:

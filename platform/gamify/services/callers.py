@@ -66,13 +66,12 @@ class Callers:
         return known
 
     def _look_up(self, name: bytes, secret: str) -> _Known:
-        digest = api_keys.digest(secret, self._pepper)
         until = time.monotonic() + FRESH
-        caller, generation = self._find(digest), None
-        if caller is not None:
+        caller, generation = None, None
+        if found := api_keys.find(self._database, api_keys.digest(secret, self._pepper)):
             # The generation first, the key after: a change in between shows as an old generation, never as an old key.
-            generation = self._counters.generation(caller.tenant_id)
-            caller = self._find(digest)
+            generation = self._counters.generation(found[0])
+            caller = api_keys.authenticate(self._database, *found, now=datetime.now(UTC))
         known = _Known(caller, generation, until)
         with self._lock:
             self._known[name] = known
@@ -80,7 +79,3 @@ class Callers:
             while len(self._known) > MOST_KEYS:
                 self._known.popitem(last=False)
         return known
-
-    def _find(self, digest: bytes) -> Caller | None:
-        with self._database.transaction() as session:
-            return api_keys.authenticate(session, digest, now=datetime.now(UTC))
