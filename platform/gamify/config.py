@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,10 +46,6 @@ class Settings:
     def owner_url(self) -> str | None:
         """The URL of the login that owns the tables and migrates them."""
         return self.database_owner_url or self.database_url
-
-    def with_urls(self, *, database_url: str, redis_url: str) -> "Settings":
-        """The same settings, with addresses for whatever was embedded."""
-        return replace(self, database_url=database_url, redis_url=redis_url)
 
 
 def load() -> Settings:

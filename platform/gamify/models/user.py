@@ -7,8 +7,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from gamify.models.base import Record, created_at
 
-ROLES = ("admin", "analyst", "operator")
-
 
 class User(Record):
     """Staff of a tenant, or an operator of the platform, who has no tenant."""

@@ -58,7 +58,8 @@ Outcome = Receipt | DomainError
 def post(database: Database, tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
     """Write movements of one kind in one transaction of their own; return what became of each, in order.
 
-    A refusal is an outcome and stops none of the others. Raises `Unavailable`, after which nothing was stored.
+    A refusal is an outcome and stops none of the others. Raises `Unavailable`: nothing was stored, unless the connection
+    broke while the commit was on its way, which only a repetition with the same key can tell.
     """
     keys = [m.idempotency_key for m in movements if m.idempotency_key]
     with database.connection() as connection:
