@@ -28,8 +28,11 @@ CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailur
 # A fixed character for each session: what a request may wait for, and as whom it speaks.
 _SESSION = f"SET ROLE {APP_ROLE}; SET lock_timeout = {LOCK_TIMEOUT}; SET statement_timeout = {STATEMENT_TIMEOUT}; SET jit = off"
 # The ledger's functions look rows up by whole keys: planning them anew for each call would cost more than running them.
+# A plan is kept, so it must not be one that only suits a table that is still empty: no whole table is ever read here.
 # And whoever waits for a locked row waits in a queue: only a limit on the whole statement bounds that.
-_FUNCTIONS = f"{_SESSION}; SET plan_cache_mode = force_generic_plan; SET statement_timeout = {LOCK_TIMEOUT}"
+_FUNCTIONS = (
+    f"{_SESSION}; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET statement_timeout = {LOCK_TIMEOUT}"
+)
 
 
 class Database:

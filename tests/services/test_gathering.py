@@ -16,7 +16,7 @@ class Writer:
         self.gate, self.entered = threading.Event(), threading.Event()
         self.fault: Exception | None = None
 
-    def __call__(self, tenant_id: int, kind: str, movements: list[Movement]) -> list[str]:
+    def __call__(self, tenant_id: int, movements: list[Movement]) -> list[str]:
         self.groups.append([m.participant_id for m in movements])
         self.entered.set()
         assert self.gate.wait(10)
@@ -28,7 +28,7 @@ class Writer:
 def start(gatherer: Gatherer, names: list[str], answers: dict[str, object]) -> list[threading.Thread]:
     def post(name: str) -> None:
         try:
-            answers[name] = gatherer.post(1, "award", Movement(name, 1))
+            answers[name] = gatherer.post(1, Movement("award", name, 1))
         except Unavailable as error:
             answers[name] = error
 
@@ -47,7 +47,7 @@ def gathered():
     threads = start(gatherer, ["first"], answers)
     assert writer.entered.wait(10)
     threads += start(gatherer, ["a", "b", "c", "d"], answers)
-    while len(gatherer._lanes[1, "award"].waiting) < 4:
+    while len(gatherer._lanes[1].waiting) < 4:
         pass
 
     def finish() -> dict[str, object]:
@@ -84,8 +84,8 @@ def test_after_a_held_lock_nobody_waits_for_company(gathered):
     writer.fault = LockedByOthers()
     finish()
 
-    assert gatherer.post(1, "award", Movement("later", 1)) == "receipt of later"
-    assert gatherer._lanes[1, "award"].waiting == []
+    assert gatherer.post(1, Movement("award", "later", 1)) == "receipt of later"
+    assert gatherer._lanes[1].waiting == []
 
 
 def test_any_other_fault_reaches_everybody_of_the_group(gathered):
@@ -99,12 +99,12 @@ def test_any_other_fault_reaches_everybody_of_the_group(gathered):
     assert gatherer._lanes == {}
 
 
-def test_tenants_and_kinds_are_never_mixed():
+def test_tenants_are_never_mixed():
     writer = Writer()
     writer.gate.set()
     gatherer = Gatherer(writer)
 
-    for tenant_id, kind in ((1, "award"), (2, "award"), (1, "deduct")):
-        gatherer.post(tenant_id, kind, Movement("x", 1))
+    for tenant_id in (1, 2):
+        gatherer.post(tenant_id, Movement("award", "x", 1))
 
-    assert writer.groups == [["x"], ["x"], ["x"]]
+    assert writer.groups == [["x"], ["x"]]

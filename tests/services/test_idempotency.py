@@ -55,7 +55,7 @@ def test_the_operation_and_the_place_of_a_value_count():
 
 
 def post(here, tenant_id, kind, amount, *, key="k", who="p", **values):
-    [outcome] = ledger.post(here.database, tenant_id, kind, [Movement(who, amount, idempotency_key=key, **values)])
+    [outcome] = ledger.post(here.database, tenant_id, [Movement(kind, who, amount, idempotency_key=key, **values)])
     return outcome
 
 

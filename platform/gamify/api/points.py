@@ -10,6 +10,7 @@ from gamify.api.body import flatten
 from gamify.api.document import REPLAYED, WITH_BODY, Blueprint
 from gamify.api.guard import caller, needs
 from gamify.api.idempotency import BATCH_KEY_HEADER, KEY_HEADER, header_key, sole_key
+from gamify.api.json import answer
 from gamify.api.schemas import (
     AwardedSchema,
     AwardSchema,
@@ -21,7 +22,7 @@ from gamify.api.schemas import (
 from gamify.deployment import database, deployment
 from gamify.errors import DomainError, FieldError, Invalid, Malformed
 from gamify.services import batches
-from gamify.services.batches import Batch, Item
+from gamify.services.batches import Answer, Batch, Item
 from gamify.services.idempotency import fingerprint
 from gamify.services.ledger import AWARD, DEDUCT, Movement, Receipt
 
@@ -73,12 +74,13 @@ class Award(MethodView):
     )
     @blp.ok(AwardedSchema, {**MOVED, "tier_upgrade": UPGRADE}, headers=REPLAYED)
     @blp.problems(*WITH_BODY, parameters=[KEY_HEADER])
-    def post(self, award: dict[str, Any]) -> tuple[Receipt, dict[str, str]]:
+    def post(self, award: dict[str, Any]) -> Response:
         """Award points.
 
         Returns the new balance and the tier this award has led to, if any. The first award creates the participant.
         """
-        return _post(AWARD, award)
+        receipt = _post(AWARD, award)
+        return answer({**_show(receipt), "tier_upgrade": receipt.tier_upgrade}, _headers(receipt))
 
 
 @blp.route("/deduct")
@@ -91,12 +93,13 @@ class Deduct(MethodView):
     @blp.arguments(DeductSchema(), example={"participant_id": "user_123", "amount": 50, "reason": "Reward redemption"})
     @blp.ok(DeductedSchema, {**MOVED, "amount": 50, "new_balance": 1450}, headers=REPLAYED)
     @blp.problems(*WITH_BODY, parameters=[KEY_HEADER], s400=INSUFFICIENT)
-    def post(self, deduct: dict[str, Any]) -> tuple[Receipt, dict[str, str]]:
+    def post(self, deduct: dict[str, Any]) -> Response:
         """Deduct points.
 
         Returns 400 when there are too few; the balance is never negative and tiers are never lost by spending.
         """
-        return _post(DEDUCT, deduct)
+        receipt = _post(DEDUCT, deduct)
+        return answer(_show(receipt), _headers(receipt))
 
 
 @blp.route("/award-batch")
@@ -113,17 +116,29 @@ class AwardBatch(MethodView):
         Each award succeeds or fails alone. They apply in order, in one transaction. An award with an `idempotency_key`
         behaves as a single award with that key does.
         """
-        answer = batches.award(database(), caller().tenant_id, _read_batch(batch["awards"]))
-        headers = {"Idempotent-Replayed": "true"} if answer.is_replay else {}
-        return Response(answer.text, 200, headers, mimetype="application/json")
+        done = batches.award(database(), caller().tenant_id, _read_batch(batch["awards"]))
+        return Response(done.text, 200, _headers(done), mimetype="application/json")
 
 
-def _post(kind: str, values: dict[str, Any]) -> tuple[Receipt, dict[str, str]]:
-    movement = _movement(values | {"idempotency_key": sole_key(values["idempotency_key"])})
-    outcome = deployment().gatherer.post(caller().tenant_id, kind, movement)
+def _post(kind: str, values: dict[str, Any]) -> Receipt:
+    movement = _movement(kind, values | {"idempotency_key": sole_key(values["idempotency_key"])})
+    outcome = deployment().gatherer.post(caller().tenant_id, movement)
     if isinstance(outcome, DomainError):
         raise outcome
-    return outcome, {"Idempotent-Replayed": "true"} if outcome.is_replay else {}
+    return outcome
+
+
+def _show(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "transaction_id": receipt.transaction_id,
+        "participant_id": receipt.participant_id,
+        "amount": receipt.amount,
+        "new_balance": receipt.new_balance,
+    }
+
+
+def _headers(done: Receipt | Answer) -> dict[str, str]:
+    return {"Idempotent-Replayed": "true"} if done.is_replay else {}
 
 
 def _read_batch(elements: list[Any]) -> Batch:
@@ -148,11 +163,11 @@ def _read_item(element: Any, batch_key: str | None) -> Item:
         return Invalid(flatten(error.messages))
     if batch_key and values["idempotency_key"] == batch_key:
         return Invalid([FieldError("idempotency_key", "This key stands for the whole batch.")])
-    return _movement(values)
+    return _movement(AWARD, values)
 
 
-def _movement(values: dict[str, Any]) -> Movement:
-    return Movement(**values, api_key_id=caller().api_key_id, request_id=g.request_id)
+def _movement(kind: str, values: dict[str, Any]) -> Movement:
+    return Movement(kind, **values, api_key_id=caller().api_key_id, request_id=g.request_id)
 
 
 def _participant_id(element: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -29,6 +30,7 @@ from gamify.services.demo import Demo
 THREADS = 8  # a worker; few, because only one of them runs Python at a time
 PORTS_TO_TRY = 50
 PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
+GARBAGE_AFTER = 10_000  # objects made and kept before a search for cycles; a request makes few that stay
 GRACE = 10  # seconds a worker may take to finish what it has begun
 
 
@@ -63,7 +65,12 @@ def worker_app() -> Flask:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The server's threads outlive its end for a moment; they must not find an interpreter that is being taken apart.
     atexit.register(os._exit, 0)
-    return create_app()
+    app = create_app()
+    # What was loaded stays; searching it for garbage again and again would cost requests their time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER)
+    return app
 
 
 def server(factory: str, *, host: str, port: int, workers: int) -> Any:

@@ -9,7 +9,7 @@ import psycopg
 from gamify.db import Database, retrying
 from gamify.errors import IdempotencyMismatch, Invalid
 from gamify.services import ledger
-from gamify.services.ledger import AWARD, Movement, Outcome, Receipt
+from gamify.services.ledger import Movement, Outcome, Receipt
 
 SET_PATIENCE = "SET LOCAL statement_timeout = '10s'"
 
@@ -46,7 +46,7 @@ def _award_once(connection: psycopg.Connection[Any], tenant_id: int, batch: Batc
         # A hundred awards may meet a hundred others: each wait is short (see db.py), all of them together need not be.
         connection.execute(SET_PATIENCE)
         if batch.idempotency_key is None:
-            return Answer(_text(batch, ledger.post_on(connection, tenant_id, AWARD, _movements(batch))), is_replay=False)
+            return Answer(_text(batch, ledger.post_on(connection, tenant_id, _movements(batch))), is_replay=False)
         connection.execute("SELECT set_config('app.tenant_id', %s, true)", [str(tenant_id)])
         known = connection.execute(
             "SELECT fingerprint, response::text FROM idempotency_keys WHERE tenant_id = %s AND key = %s",
@@ -56,7 +56,7 @@ def _award_once(connection: psycopg.Connection[Any], tenant_id: int, batch: Batc
             raise IdempotencyMismatch
         if known:
             return Answer(known[1], is_replay=True)
-        text = _text(batch, ledger.post_on(connection, tenant_id, AWARD, _movements(batch)))
+        text = _text(batch, ledger.post_on(connection, tenant_id, _movements(batch)))
         # Last, like every key (see migrations/sql): if the same batch is being answered elsewhere this waits for it,
         # fails, and the next attempt finds its answer.
         connection.execute(

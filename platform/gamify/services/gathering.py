@@ -1,4 +1,4 @@
-"""Gathering: requests that arrive while another of the same kind is being written are written together, next.
+"""Gathering: requests that arrive while another of the same tenant is being written are written together, next.
 
 Whoever finds nobody writing leads: takes what waits, writes it as one statement with one commit, and hands the lead to
 one of those who came meanwhile. Nobody waits for company, so a lone request is as quick as without; under load each
@@ -18,7 +18,7 @@ from gamify.services.ledger import Movement, Outcome
 MOST = 100  # movements a statement
 CAREFUL_FOR = 2.0  # seconds after a lock could not be had, in which everybody writes alone
 
-Write = Callable[[int, str, Sequence[Movement]], list[Outcome]]
+Write = Callable[[int, Sequence[Movement]], list[Outcome]]
 
 
 class _Turn(Enum):
@@ -48,7 +48,7 @@ class _Ticket:
 
 @dataclass(slots=True)
 class _Lane:
-    """Movements of one tenant and kind: one group at a time is being written."""
+    """Movements of one tenant: one group at a time is being written."""
 
     waiting: list[_Ticket] = field(default_factory=list)
     is_led: bool = False
@@ -56,37 +56,36 @@ class _Lane:
 
 
 class Gatherer:
-    """Gathers movements of this process. `write` writes some of one tenant and kind, in one transaction."""
+    """Gathers movements of this process. `write` writes some of one tenant, in one transaction."""
 
     def __init__(self, write: Write, *, is_gathering: bool = True) -> None:
         self._write, self._is_gathering = write, is_gathering
-        self._lanes: dict[tuple[int, str], _Lane] = {}
+        self._lanes: dict[int, _Lane] = {}
         self._lock = threading.Lock()
 
-    def post(self, tenant_id: int, kind: str, movement: Movement) -> Outcome:
+    def post(self, tenant_id: int, movement: Movement) -> Outcome:
         """Write a movement, perhaps together with others; return what became of it.
 
         Raises what `write` raises for it, such as `Unavailable`.
         """
         if not self._is_gathering:
-            return self._write(tenant_id, kind, [movement])[0]
+            return self._write(tenant_id, [movement])[0]
         ticket = _Ticket(movement)
-        name = (tenant_id, kind)
-        turn = self._enter(name, ticket)
+        turn = self._enter(tenant_id, ticket)
         if turn is None:
             turn = ticket.wait()
         if turn is _Turn.LEAD:
-            turn = self._lead(name, ticket)
+            turn = self._lead(tenant_id, ticket)
         if turn is _Turn.ALONE:
-            return self._write(tenant_id, kind, [movement])[0]
+            return self._write(tenant_id, [movement])[0]
         if ticket.fault is not None:
             raise ticket.fault
         return cast("Outcome", ticket.outcome)
 
-    def _enter(self, name: tuple[int, str], ticket: _Ticket) -> _Turn | None:
+    def _enter(self, tenant_id: int, ticket: _Ticket) -> _Turn | None:
         ticket.woken.acquire()
         with self._lock:
-            lane = self._lanes.setdefault(name, _Lane())
+            lane = self._lanes.setdefault(tenant_id, _Lane())
             if lane.careful_until > time.monotonic():
                 return _Turn.ALONE
             lane.waiting.append(ticket)
@@ -95,11 +94,11 @@ class Gatherer:
             lane.is_led = True
             return _Turn.LEAD
 
-    def _lead(self, name: tuple[int, str], ticket: _Ticket) -> _Turn:
+    def _lead(self, tenant_id: int, ticket: _Ticket) -> _Turn:
         with self._lock:
-            lane = self._lanes[name]
+            lane = self._lanes[tenant_id]
             group, lane.waiting = lane.waiting[:MOST], lane.waiting[MOST:]
-        turn, is_held_up = self._settle(name, group)
+        turn, is_held_up = self._settle(tenant_id, group)
         alone, heir = [], None
         with self._lock:
             if is_held_up:
@@ -110,7 +109,7 @@ class Gatherer:
             else:
                 lane.is_led = False
                 if not is_held_up:
-                    del self._lanes[name]
+                    del self._lanes[tenant_id]
         for other in alone:
             other.wake(_Turn.ALONE)
         if heir is not None:
@@ -120,10 +119,10 @@ class Gatherer:
                 other.wake(turn)
         return turn
 
-    def _settle(self, name: tuple[int, str], group: list[_Ticket]) -> tuple[_Turn, bool]:
+    def _settle(self, tenant_id: int, group: list[_Ticket]) -> tuple[_Turn, bool]:
         """Write a group; return what its members do next, and whether a lock held it up."""
         try:
-            outcomes = self._write(*name, [ticket.movement for ticket in group])
+            outcomes = self._write(tenant_id, [ticket.movement for ticket in group])
         except LockedByOthers as error:
             if len(group) > 1:
                 return _Turn.ALONE, True  # one participant's lock must not hold up the others

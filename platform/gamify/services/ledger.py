@@ -16,17 +16,14 @@ from gamify.services.idempotency import fingerprint
 
 AWARD, DEDUCT = "award", "deduct"
 
-# One statement a kind of movement; each takes the tenant and a list of movements as JSON.
-STATEMENTS = {
-    AWARD: "SELECT * FROM ledger_award(%s::bigint, %s::json)",
-    DEDUCT: "SELECT * FROM ledger_deduct(%s::bigint, %s::json)",
-}
+STATEMENT = "SELECT * FROM ledger_post(%s::bigint, %s::json)"
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
     """An award or a deduct as asked for, and by whom. `amount` is in points; `metadata` is a JSON object."""
 
+    kind: str
     participant_id: str
     amount: int
     reason: str | None = None
@@ -35,9 +32,10 @@ class Movement:
     api_key_id: int | None = None
     request_id: str | None = None
 
-    def fingerprint(self, kind: str) -> bytes:
+    @property
+    def fingerprint(self) -> bytes:
         """What makes this request the same as another."""
-        return fingerprint(kind, self.participant_id, self.amount, self.reason, self.metadata)
+        return fingerprint(self.kind, self.participant_id, self.amount, self.reason, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +53,8 @@ class Receipt:
 Outcome = Receipt | DomainError
 
 
-def post(database: Database, tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
-    """Write movements of one kind in one transaction of their own; return what became of each, in order.
+def post(database: Database, tenant_id: int, movements: Sequence[Movement]) -> list[Outcome]:
+    """Write movements in one transaction of their own; return what became of each, in order.
 
     A refusal is an outcome and stops none of the others. Raises `Unavailable`: nothing was stored, unless the connection
     broke while the commit was on its way, which only a repetition with the same key can tell.
@@ -68,19 +66,19 @@ def post(database: Database, tenant_id: int, kind: str, movements: Sequence[Move
 
         def attempt() -> list[Outcome]:
             with together():
-                return post_on(connection, tenant_id, kind, movements)
+                return post_on(connection, tenant_id, movements)
 
         return retrying(attempt)
 
 
-def post_on(connection: psycopg.Connection[Any], tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
+def post_on(connection: psycopg.Connection[Any], tenant_id: int, movements: Sequence[Movement]) -> list[Outcome]:
     """Do as `post` does on a given connection, within its transaction if it is in one."""
     outcomes: dict[int, Outcome] = {}
     waiting = list(range(len(movements)))
     while waiting:  # once, unless keys stand twice: a repetition is a second call, and comes after the first
         keys: set[str] = set()
         numbers = [n for n in waiting if _is_first(movements[n].idempotency_key, keys)]
-        written = _write(connection, tenant_id, kind, [movements[n] for n in numbers])
+        written = _write(connection, tenant_id, [movements[n] for n in numbers])
         outcomes.update(zip(numbers, written, strict=True))
         waiting = [n for n in waiting if n not in outcomes]
     return [outcomes[n] for n in range(len(movements))]
@@ -94,23 +92,23 @@ def _is_first(key: str | None, seen: set[str]) -> bool:
     return False
 
 
-def _write(connection: psycopg.Connection[Any], tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
+def _write(connection: psycopg.Connection[Any], tenant_id: int, movements: Sequence[Movement]) -> list[Outcome]:
     is_nested = connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
     try:
         if not is_nested:
-            return _call(connection, tenant_id, kind, movements)
+            return _call(connection, tenant_id, movements)
         with connection.transaction():
-            return _call(connection, tenant_id, kind, movements)
+            return _call(connection, tenant_id, movements)
     except psycopg.errors.NumericValueOutOfRange:
         if len(movements) == 1:
             return [PointsOverflow()]
     with connection.transaction():  # one total is full: let that movement fail alone
-        return [outcome for m in movements for outcome in _write(connection, tenant_id, kind, [m])]
+        return [outcome for m in movements for outcome in _write(connection, tenant_id, [m])]
 
 
-def _call(connection: psycopg.Connection[Any], tenant_id: int, kind: str, movements: Sequence[Movement]) -> list[Outcome]:
-    asked = orjson.dumps([_as_asked(m, kind) for m in movements]).decode()
-    rows = connection.execute(STATEMENTS[kind], (tenant_id, asked), prepare=True).fetchall()
+def _call(connection: psycopg.Connection[Any], tenant_id: int, movements: Sequence[Movement]) -> list[Outcome]:
+    asked = orjson.dumps([_as_asked(m) for m in movements]).decode()
+    rows = connection.execute(STATEMENT, (tenant_id, asked), prepare=True).fetchall()
     outcomes = {row[0]: _outcome(movements[row[0] - 1], row) for row in rows}
     return [outcomes[n] for n in range(1, len(movements) + 1)]
 
@@ -124,16 +122,16 @@ def _outcome(movement: Movement, row: tuple[Any, ...]) -> Outcome:
     return Receipt(entry_id, movement.participant_id, movement.amount, balance_after, tier_upgrade, is_replay)
 
 
-def _as_asked(movement: Movement, kind: str) -> dict[str, Any]:
-    """The movement as `ledger_movement` in migrations/sql; JSON's integers are exact only in its text, so that is made here."""
+def _as_asked(movement: Movement) -> dict[str, Any]:
+    """The movement as `ledger_request` in migrations/sql; JSON's integers are exact only in its text, so that is made here."""
     key, metadata = movement.idempotency_key, movement.metadata
     return {
         "participant": movement.participant_id,
-        "amount": movement.amount,
+        "points": movement.amount if movement.kind == AWARD else -movement.amount,
         "reason": movement.reason,
         "metadata": None if metadata is None else orjson.Fragment(compact(metadata)),
         "key": key,
-        "fingerprint": None if key is None else "\\x" + movement.fingerprint(kind).hex(),
+        "fingerprint": None if key is None else "\\x" + movement.fingerprint.hex(),
         "api_key_id": movement.api_key_id,
         "request_id": movement.request_id,
     }
