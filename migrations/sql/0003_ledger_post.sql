@@ -168,3 +168,28 @@ BEGIN
     END IF;
 END
 $$;
+
+-- A page of a participant's entries, newest first, after `in_skipped` newer ones; all its rows carry the number of all
+-- entries. Past the end there is one row without an entry, and none at all for an unknown participant.
+-- Entries are numbered without a gap, so any page is one range of the primary key.
+CREATE FUNCTION history_of(in_tenant bigint, in_participant text, in_skipped bigint, in_size integer)
+RETURNS TABLE (
+    total bigint, id uuid, type text, points bigint, reason text, metadata text, balance_after bigint,
+    created_at timestamptz, reverses uuid, reversed_by uuid
+) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('app.tenant_id', in_tenant::text, true);
+    RETURN QUERY
+    SELECT p.entry_count, page.*
+    FROM participants AS p
+    LEFT JOIN LATERAL (
+        SELECT e.id, e.type, e.points, e.reason, e.metadata::text, e.balance_after, e.created_at, e.reverses,
+               (SELECT r.id FROM ledger_entries AS r WHERE r.tenant_id = in_tenant AND r.reverses = e.id)
+        FROM ledger_entries AS e
+        WHERE e.tenant_id = in_tenant AND e.participant_id = p.id AND e.seq <= p.entry_count - in_skipped
+        ORDER BY e.seq DESC
+        LIMIT in_size
+    ) AS page ON true
+    WHERE p.tenant_id = in_tenant AND p.external_id = in_participant;
+END
+$$;

@@ -8,9 +8,10 @@ from gamify.config import Settings
 from gamify.counters import Counters
 from gamify.db import Database
 from gamify.embedded import EmbeddedServers
+from gamify.gathering import Gatherer
 from gamify.services import ledger
 from gamify.services.callers import Callers
-from gamify.services.gathering import Gatherer
+from gamify.services.ledger import Movement, Outcome
 
 
 class Deployment:
@@ -42,8 +43,8 @@ class Deployment:
         return Callers(self.database, self.counters, pepper=self.settings.api_key_pepper)
 
     @cached_property
-    def gatherer(self) -> Gatherer:
-        """What puts concurrent movements together."""
+    def gatherer(self) -> Gatherer[Movement, Outcome]:
+        """What puts concurrent movements of a tenant together; its lanes are tenants."""
         return Gatherer(partial(ledger.post, self.database), is_gathering=self.settings.is_gathering)
 
     def close(self) -> None:

@@ -255,3 +255,21 @@ def test_a_flushed_redis_makes_no_old_generation_current(subject):
     counters.advance(subject.tenant)
 
     assert counters.generation(subject.tenant) not in (old, "0", None)
+
+
+def test_nobody_in_a_crowd_waits_longer_for_a_dead_redis_than_one_alone(make):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)  # takes connections, and never answers
+        subject = Subject(make(f"redis://127.0.0.1:{silent.getsockname()[1]}"))
+
+        def timed(_: int) -> float:
+            began = time.monotonic()
+            assert subject.allow(key=1000, tenant=1000).is_allowed
+            return time.monotonic() - began
+
+        with ThreadPoolExecutor(16) as pool:
+            waits = list(pool.map(timed, range(200)))
+
+    assert max(waits) < SLOWEST
+    assert sum(wait > 0.1 for wait in waits) <= 32  # the first round, and those who were waiting behind it

@@ -44,12 +44,12 @@ def init_app(app: Flask, callers: Callable[[], Callers]) -> None:
         admitted = callers().admit(request.headers.get("X-API-Key", ""))
         if admitted is None:
             raise Unauthenticated
-        g.caller, g.budget = admitted
-        if not g.budget.is_allowed:
-            raise RateLimited(limit=g.budget.limit, subject=g.budget.subject, retry_after=g.budget.retry_after)
+        g.caller, g.budget = who, budget = admitted
+        if not budget.is_allowed:
+            raise RateLimited(limit=budget.limit, subject=budget.subject, retry_after=budget.retry_after)
         if request.routing_exception is not None:
             raise request.routing_exception
-        _check_right(g.caller)
+        _check_right(who)
 
     app.after_request(finish)
 

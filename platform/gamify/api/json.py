@@ -41,7 +41,7 @@ def parse(body: bytes) -> Any:
     if not body:
         raise Malformed("The body is empty; send a JSON object.")
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        return DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise Malformed("The body is not UTF-8.") from error
     except json.JSONDecodeError as error:
@@ -54,3 +54,6 @@ def parse(body: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise Malformed(f"The body is not valid JSON: {name} is not a JSON value.")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

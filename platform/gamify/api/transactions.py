@@ -127,7 +127,7 @@ def show(entry: Any) -> dict[str, Any]:
         "type": entry.type,
         "amount": abs(entry.points),
         "reason": entry.reason,
-        "metadata": entry.metadata_ and orjson.Fragment(entry.metadata_),
+        "metadata": entry.metadata and orjson.Fragment(entry.metadata),
         "balance_after": entry.balance_after,
         "created_at": timestamp(entry.created_at),
         "reverses": entry.reverses and str(entry.reverses),

@@ -6,12 +6,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from psycopg.rows import namedtuple_row
 from sqlalchemy import ColumnElement, Select, Text, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
 from gamify.db import Database
 from gamify.errors import NotFound
 from gamify.models import LedgerEntry, Participant
+
+INT64_MAX = 2**63 - 1
 
 
 class Points(NamedTuple):
@@ -26,7 +29,7 @@ class Points(NamedTuple):
 class Page(NamedTuple):
     """A page of a participant's history, newest first; `total` counts all pages."""
 
-    entries: Sequence[Any]  # rows with the columns of `_entries`
+    entries: Sequence[Any]  # rows of `history_of` in migrations/sql
     total: int
 
 
@@ -71,24 +74,17 @@ def points(database: Database, tenant_id: int, participant_id: str, *, at: datet
 def history(database: Database, tenant_id: int, participant_id: str, *, page: int, page_size: int) -> Page:
     """Return page `page` (from 1) of a participant's entries, newest first; past the end it is empty.
 
-    Entries are numbered without a gap, so any page is one range of the primary key. Raises `NotFound`, `Unavailable`.
+    Raises `NotFound`, `Unavailable`.
     """
     _check_storable(participant_id)
-    with database.transaction(tenant_id) as session:
-        who = session.execute(
-            select(Participant.id, Participant.entry_count).where(
-                Participant.tenant_id == tenant_id, Participant.external_id == participant_id
-            )
-        ).one_or_none()
-        if who is None:
-            raise _unknown(participant_id)
-        newest = who.entry_count - (page - 1) * page_size
-        if newest < 1:
-            return Page([], who.entry_count)
-        of_page = _entries(tenant_id).where(
-            LedgerEntry.participant_id == who.id, LedgerEntry.seq.between(newest - page_size + 1, newest)
-        )
-        return Page(session.execute(of_page.order_by(LedgerEntry.seq.desc())).all(), who.entry_count)
+    skipped = min((page - 1) * page_size, INT64_MAX)
+    values = (tenant_id, participant_id, skipped, page_size)
+    with database.connection() as connection:
+        cursor = connection.cursor(row_factory=namedtuple_row)
+        rows: list[Any] = cursor.execute("SELECT * FROM history_of(%s, %s, %s, %s)", values, prepare=True).fetchall()
+    if not rows:
+        raise _unknown(participant_id)
+    return Page([row for row in rows if row.id is not None], rows[0].total)
 
 
 def find(database: Database, tenant_id: int, entry_id: UUID) -> Any:
@@ -127,7 +123,7 @@ def _entries(tenant_id: int) -> Select[Any]:
         LedgerEntry.type,
         LedgerEntry.points,
         LedgerEntry.reason,
-        cast(LedgerEntry.metadata_, Text).label("metadata_"),  # as it was sent, unparsed
+        cast(LedgerEntry.metadata_, Text).label("metadata"),  # as it was sent, unparsed
         LedgerEntry.balance_after,
         LedgerEntry.created_at,
         LedgerEntry.reverses,

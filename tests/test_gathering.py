@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from gamify.errors import LockedByOthers, Unavailable
-from gamify.services.gathering import Gatherer
+from gamify.gathering import Gatherer
 from gamify.services.ledger import Movement
 
 
