@@ -16,6 +16,7 @@ from gamify.db import Database
 from gamify.embedded import EmbeddedServers, _postgres_binaries
 from gamify.embedded import _Account as Account
 from gamify.services import api_keys, tenants
+from gamify.services.audit import SYSTEM
 
 UNLIMITED = 10_000_000  # requests a minute: more than can be sent, but counted
 WORKERS = 2
@@ -87,9 +88,11 @@ class Stage:
 
     def tenant(self, slug: str, *, participants: int = 0) -> Tenant:
         with self.database.transaction() as session:
-            made = tenants.create(session, slug=slug, name=slug)
-            tenants.set_rate_limit(session, made, rate_limit=UNLIMITED)
-            _, key = api_keys.issue(session, made, name="bench", pepper=self.env["API_KEY_PEPPER"], rate_limit=UNLIMITED)
+            made = tenants.create(session, slug=slug, name=slug, actor=SYSTEM)
+            tenants.set_rate_limit(session, made, rate_limit=UNLIMITED, actor=SYSTEM)
+            _, key = api_keys.issue(
+                session, made, name="bench", pepper=self.env["API_KEY_PEPPER"], rate_limit=UNLIMITED, actor=SYSTEM
+            )
         if participants:
             self.sql(FILL_PARTICIPANTS, tenant=made.id, count=participants)
             self.sql(FILL_ENTRIES, tenant=made.id)

@@ -19,6 +19,7 @@ from gamify.db import act_as
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers
 from gamify.services import api_keys, tenants, tiers, verification
+from gamify.services.audit import SYSTEM
 from sqlalchemy import text
 
 BASE = "/api/v1/gamify"
@@ -67,26 +68,32 @@ class TenantUnderTest:
         with self.here.database.transaction() as session:
             tenant = tenants.get(session, self.slug, mode=mode)
             return api_keys.issue(
-                session, tenant, name="another", pepper=self.here.settings.api_key_pepper, scopes=scopes, rate_limit=rate_limit
+                session,
+                tenant,
+                name="another",
+                pepper=self.here.settings.api_key_pepper,
+                scopes=scopes,
+                rate_limit=rate_limit,
+                actor=SYSTEM,
             )[1]
 
     def revoke(self, key: str) -> None:
         """Put a key out of use."""
         with self.here.database.transaction() as session:
-            api_keys.revoke(session, key)
+            api_keys.revoke(session, key, actor=SYSTEM)
         self.here.counters.advance(self.id)
 
     def limit_to(self, requests_a_minute: int, *, mode: str = "live") -> None:
         """Limit the tenant, or its sandbox."""
         with self.here.database.transaction() as session:
             tenant = tenants.get(session, self.slug, mode=mode)
-            tenants.set_rate_limit(session, tenant, rate_limit=requests_a_minute)
+            tenants.set_rate_limit(session, tenant, rate_limit=requests_a_minute, actor=SYSTEM)
         self.here.counters.advance(tenant.id)
 
     def become(self, status: str) -> None:
         """Be `active` or `suspended`, with the sandbox."""
         with self.here.database.transaction() as session:
-            changed = [tenant.id for tenant in tenants.set_status(session, self.slug, status=status)]
+            changed = [tenant.id for tenant in tenants.set_status(session, self.slug, status=status, actor=SYSTEM)]
         for tenant_id in changed:
             self.here.counters.advance(tenant_id)
 
@@ -94,7 +101,7 @@ class TenantUnderTest:
         """Replace the live tiers."""
         with self.here.database.transaction() as session:
             act_as(session, self.id)
-            tiers.replace(session, self.id, thresholds)
+            tiers.replace(session, self.id, thresholds, actor=SYSTEM)
 
     def row_count(self) -> int:
         """How many participants, entries and keys are stored for the live tenant."""
@@ -117,11 +124,11 @@ class TenantUnderTest:
 def new_tenant(here: Deployment) -> TenantUnderTest:
     slug = next(names)
     with here.database.transaction() as session:
-        live = tenants.create(session, slug=slug, name=slug.title())
+        live = tenants.create(session, slug=slug, name=slug.title(), actor=SYSTEM)
         sandbox = tenants.get(session, slug, mode="test")
         pepper = here.settings.api_key_pepper
-        _, key = api_keys.issue(session, live, name="live", pepper=pepper, rate_limit=0)
-        _, test_key = api_keys.issue(session, sandbox, name="test", pepper=pepper, rate_limit=0)
+        _, key = api_keys.issue(session, live, name="live", pepper=pepper, rate_limit=0, actor=SYSTEM)
+        _, test_key = api_keys.issue(session, sandbox, name="test", pepper=pepper, rate_limit=0, actor=SYSTEM)
     return TenantUnderTest(here, slug, live.id, sandbox.id, key, test_key)
 
 

@@ -6,6 +6,7 @@ from threading import Event
 
 from gamify.db import act_as
 from gamify.services import tiers
+from gamify.services.audit import SYSTEM
 
 from tests.harness import Api
 
@@ -34,7 +35,7 @@ def test_awards_while_tiers_are_replaced_leave_everyone_on_the_right_tier(crowd,
             for n in range(25):
                 with here.database.transaction() as session:
                     act_as(session, tenant.id)
-                    tiers.replace(session, tenant.id, LADDERS[n % len(LADDERS)])
+                    tiers.replace(session, tenant.id, LADDERS[n % len(LADDERS)], actor=SYSTEM)
         finally:
             done.set()
         return set()

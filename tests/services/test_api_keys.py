@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from gamify.errors import Invalid, NotFound
 from gamify.services import api_keys, tenants
+from gamify.services.audit import SYSTEM
 from sqlalchemy import text
 
 from tests.harness import PEPPER, Api
@@ -22,7 +23,7 @@ def issue(here, tenant):
     def make(*, mode="live", **values):
         with here.database.transaction() as session:
             owner = tenants.get(session, tenant.slug, mode=mode)
-            return api_keys.issue(session, owner, pepper=PEPPER, **{"name": "a key"} | values)
+            return api_keys.issue(session, owner, pepper=PEPPER, **{"name": "a key"} | values, actor=SYSTEM)
 
     return make
 
@@ -103,11 +104,11 @@ def test_unknown_and_revoked_keys_speak_for_nobody(here, issue):
     assert authenticate(here, secret) is not None
 
     with here.database.transaction() as session:
-        api_keys.revoke(session, key.prefix)
+        api_keys.revoke(session, key.prefix, actor=SYSTEM)
     with here.database.transaction() as session:
-        first = api_keys.revoke(session, key.prefix).revoked_at
+        first = api_keys.revoke(session, key.prefix, actor=SYSTEM).revoked_at
     with here.database.transaction() as session:
-        assert api_keys.revoke(session, secret).revoked_at == first
+        assert api_keys.revoke(session, secret, actor=SYSTEM).revoked_at == first
 
     assert authenticate(here, secret) is None
 
@@ -127,7 +128,7 @@ def test_a_revoked_key_stops_at_once_though_it_was_just_used(here, api, issue):
     assert client.award("p", 1).status == 200
 
     with here.database.transaction() as session:
-        api_keys.revoke(session, key.prefix)
+        api_keys.revoke(session, key.prefix, actor=SYSTEM)
     here.counters.advance(key.tenant_id)
 
     assert client.award("p", 1).status == 401
@@ -153,4 +154,4 @@ def test_unusable_values_are_refused_by_name(issue, values, field):
 
 def test_revoking_an_unknown_prefix_is_not_found(here):
     with pytest.raises(NotFound), here.database.transaction() as session:
-        api_keys.revoke(session, "gk_live_nothing0")
+        api_keys.revoke(session, "gk_live_nothing0", actor=SYSTEM)

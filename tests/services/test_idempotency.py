@@ -4,6 +4,7 @@ import pytest
 from gamify.db import act_as
 from gamify.errors import IdempotencyMismatch, InsufficientPoints
 from gamify.services import ledger, tiers
+from gamify.services.audit import SYSTEM
 from gamify.services.idempotency import fingerprint
 from gamify.services.ledger import AWARD, DEDUCT, Movement, Receipt
 
@@ -62,7 +63,7 @@ def post(here, tenant_id, kind, amount, *, key="k", who="p", **values):
 def test_a_replay_tells_the_tier_it_told_at_first_whatever_the_tiers_are_now(here, tenant):
     first = post(here, tenant.id, AWARD, 1500)
     with here.database.transaction(tenant.id) as session:
-        tiers.replace(session, tenant.id, {"other": 10_000})
+        tiers.replace(session, tenant.id, {"other": 10_000}, actor=SYSTEM)
 
     again = post(here, tenant.id, AWARD, 1500)
 
@@ -117,7 +118,7 @@ def test_keys_differ_by_case(here, tenant):
 def test_a_key_survives_a_change_of_every_other_setting(here, tenant):
     with here.database.transaction() as session:
         act_as(session, tenant.id)
-        tiers.replace(session, tenant.id, {})
+        tiers.replace(session, tenant.id, {}, actor=SYSTEM)
     first = post(here, tenant.id, AWARD, 5)
 
     assert first.tier_upgrade is None

@@ -42,6 +42,7 @@ def fresh(empty: Settings) -> Iterator[Deployment]:
 
 def test_no_movement_or_look_up_ever_scans_a_table(fresh: Deployment, empty: Settings):
     tenant = new_tenant(fresh)
+
     def use(n: int) -> None:
         who, key = f"user_{n}", f"key_{n}"
         [receipt] = ledger.post(fresh.database, tenant.id, [Movement(AWARD, who, 700, idempotency_key=key)])

@@ -9,7 +9,15 @@ from sqlalchemy.exc import ProgrammingError
 
 from tests.harness import Api, TenantUnderTest, new_tenant
 
-SHARED = {"tenants", "users", "key_digests"}  # reached before a tenant is known; they hold no business data
+SHARED = {
+    "tenants",
+    "users",
+    "key_digests",
+    "sessions",
+    "one_time_links",
+    "sign_in_failures",
+    "platform_audit_entries",
+}  # reached before a tenant is known; they hold no business data
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
 WITH_TENANT_ID = "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = 'tenant_id' AND NOT attisdropped"
 FIRST_COLUMN = "(SELECT attname FROM pg_attribute WHERE attrelid = {} AND attnum = {})"

@@ -6,6 +6,7 @@ import pytest
 from gamify.errors import Conflict, Invalid, NotFound
 from gamify.models import Tier
 from gamify.services import tenants
+from gamify.services.audit import SYSTEM
 from sqlalchemy import select
 
 from tests.harness import new_tenant
@@ -36,14 +37,14 @@ def test_live_and_sandbox_share_the_slug_and_nothing_else(here, tenant, api):
 
 def test_a_slug_is_taken_once(here, tenant):
     with pytest.raises(Conflict), here.database.transaction() as session:
-        tenants.create(session, slug=tenant.slug, name="Another")
+        tenants.create(session, slug=tenant.slug, name="Another", actor=SYSTEM)
 
 
 def test_two_who_create_one_slug_at_once_get_one_tenant(here, tenant):
     def create(n):
         try:
             with here.database.transaction() as session:
-                return tenants.create(session, slug=f"{tenant.slug}-x", name=str(n)).id
+                return tenants.create(session, slug=f"{tenant.slug}-x", name=str(n), actor=SYSTEM).id
         except Conflict:
             return None
 
@@ -56,7 +57,7 @@ def test_two_who_create_one_slug_at_once_get_one_tenant(here, tenant):
 @pytest.mark.parametrize("slug", ["", "A", "a_b", "-a", "a-", "a b", "é", "a/b", "a" * 64, "a\n", "a\0"])
 def test_unusable_slugs_are_refused(here, slug):
     with pytest.raises(Invalid) as refused, here.database.transaction() as session:
-        tenants.create(session, slug=slug, name="Name")
+        tenants.create(session, slug=slug, name="Name", actor=SYSTEM)
 
     assert [error.field for error in refused.value.errors] == ["slug"]
 
@@ -64,14 +65,14 @@ def test_unusable_slugs_are_refused(here, slug):
 @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\0"])
 def test_unusable_names_are_refused(here, name):
     with pytest.raises(Invalid) as refused, here.database.transaction() as session:
-        tenants.create(session, slug="fine", name=name)
+        tenants.create(session, slug="fine", name=name, actor=SYSTEM)
 
     assert [error.field for error in refused.value.errors] == ["name"]
 
 
 def test_a_limit_is_set_for_live_or_sandbox_alone(here, tenant):
     with here.database.transaction() as session:
-        tenants.set_rate_limit(session, tenants.get(session, tenant.slug, mode="test"), rate_limit=7)
+        tenants.set_rate_limit(session, tenants.get(session, tenant.slug, mode="test"), rate_limit=7, actor=SYSTEM)
 
     with here.database.transaction() as session:
         assert [each.rate_limit for each in tenants.both(session, tenant.slug)] == [5000, 7]
@@ -80,14 +81,14 @@ def test_a_limit_is_set_for_live_or_sandbox_alone(here, tenant):
 @pytest.mark.parametrize("rate_limit", [-1, 2**53])
 def test_unusable_limits_are_refused(here, tenant, rate_limit):
     with pytest.raises(Invalid), here.database.transaction() as session:
-        tenants.set_rate_limit(session, tenants.get(session, tenant.slug), rate_limit=rate_limit)
+        tenants.set_rate_limit(session, tenants.get(session, tenant.slug), rate_limit=rate_limit, actor=SYSTEM)
 
 
 def test_suspending_stops_live_and_sandbox_until_resumed(here, tenant, api):
     statuses = {}
     for status in ("suspended", "active"):
         with here.database.transaction() as session:
-            changed = tenants.set_status(session, tenant.slug, status=status)
+            changed = tenants.set_status(session, tenant.slug, status=status, actor=SYSTEM)
         for each in changed:
             here.counters.advance(each.id)
         statuses[status] = [api.with_key(key).award("p", 1).status for key in (tenant.key, tenant.test_key)]
@@ -98,7 +99,7 @@ def test_suspending_stops_live_and_sandbox_until_resumed(here, tenant, api):
 def test_a_suspended_tenant_touches_no_other(here, tenant, api):
     other = new_tenant(here)
     with here.database.transaction() as session:
-        tenants.set_status(session, other.slug, status="suspended")
+        tenants.set_status(session, other.slug, status="suspended", actor=SYSTEM)
 
     assert api.award("p", 1).status == 200
 

@@ -7,6 +7,7 @@ import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
 from gamify.errors import Conflict, Invalid
 from gamify.services import tenants, users
+from gamify.services.audit import SYSTEM
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
@@ -22,7 +23,7 @@ def create(here, tenant):
         with here.database.transaction() as session:
             found = tenants.get(session, tenant.slug)
             values = {"tenant": found, "email": next(emails), "role": "admin", "password": PASSWORD} | values
-            return users.create(session, **values)
+            return users.create(session, **values, actor=SYSTEM)
 
     return make
 

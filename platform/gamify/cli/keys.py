@@ -2,7 +2,7 @@
 
 import click
 
-from gamify.cli.shared import as_json, mode, rate_limit, show, with_deployment
+from gamify.cli.shared import as_json, mode, operator_at_terminal, rate_limit, show, with_deployment
 from gamify.deployment import Deployment
 from gamify.models.api_key import REQUESTS_A_MINUTE
 from gamify.services import api_keys as service
@@ -32,7 +32,13 @@ def create(
     with here.database.transaction() as session:
         tenant = tenants.get(session, slug, mode=mode)
         key, secret = service.issue(
-            session, tenant, name=name, scopes=scopes, rate_limit=limit, pepper=here.settings.api_key_pepper
+            session,
+            tenant,
+            name=name,
+            scopes=scopes,
+            rate_limit=limit,
+            pepper=here.settings.api_key_pepper,
+            actor=operator_at_terminal(),
         )
     show({"api_key": secret, "prefix": key.prefix}, is_json=is_json, text=f"{secret}\nKeep it: it is not shown again.")
 
@@ -56,6 +62,6 @@ def list_(here: Deployment, slug: str) -> None:
 def revoke(here: Deployment, prefix: str) -> None:
     """Put a key out of use at once."""
     with here.database.transaction() as session:
-        key = service.revoke(session, prefix)
+        key = service.revoke(session, prefix, actor=operator_at_terminal())
     here.counters.advance(key.tenant_id)
     click.echo(f"{key.prefix}… is revoked.")

@@ -1,5 +1,6 @@
 """What the commands have in common."""
 
+import getpass
 import json
 import logging
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from flask.cli import with_appcontext
 from gamify import schema
 from gamify.deployment import Deployment, deployment
 from gamify.errors import Unavailable
+from gamify.services.audit import Actor
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,11 @@ def with_deployment(command: Callable[Concatenate[Deployment, P], R]) -> Callabl
             here.close()
 
     return run
+
+
+def operator_at_terminal() -> Actor:
+    """Who runs this command, for the audit logs: the machine's account."""
+    return Actor("command", getpass.getuser())
 
 
 def ready(here: Deployment) -> None:

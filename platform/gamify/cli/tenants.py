@@ -2,7 +2,7 @@
 
 import click
 
-from gamify.cli.shared import as_json, mode, rate_limit, show, with_deployment
+from gamify.cli.shared import as_json, mode, operator_at_terminal, rate_limit, show, with_deployment
 from gamify.deployment import Deployment
 from gamify.services import tenants as service
 
@@ -20,7 +20,7 @@ def tenants() -> None:
 def create(here: Deployment, slug: str, name: str, is_json: bool) -> None:
     """Create a tenant with its sandbox and starter tiers."""
     with here.database.transaction() as session:
-        tenant = service.create(session, slug=slug, name=name)
+        tenant = service.create(session, slug=slug, name=name, actor=operator_at_terminal())
     show({"slug": tenant.slug, "name": tenant.name}, is_json=is_json, text=f"Created the tenant {slug} and its sandbox.")
 
 
@@ -34,7 +34,7 @@ def set_(here: Deployment, slug: str, rate_limit: int | None, mode: str) -> None
     with here.database.transaction() as session:
         tenant = service.get(session, slug, mode=mode)
         if rate_limit is not None:
-            service.set_rate_limit(session, tenant, rate_limit=rate_limit)
+            service.set_rate_limit(session, tenant, rate_limit=rate_limit, actor=operator_at_terminal())
         limit = tenant.rate_limit
     here.counters.advance(tenant.id)
     click.echo(f"{slug} ({mode}): " + (f"{limit} requests a minute." if limit else "no limit."))
@@ -67,7 +67,7 @@ def resume(here: Deployment, slug: str) -> None:
 
 def _set_status(here: Deployment, slug: str, status: str) -> None:
     with here.database.transaction() as session:
-        changed = [tenant.id for tenant in service.set_status(session, slug, status=status)]
+        changed = [tenant.id for tenant in service.set_status(session, slug, status=status, actor=operator_at_terminal())]
     for tenant_id in changed:
         here.counters.advance(tenant_id)
     click.echo(f"{slug} is {status}.")

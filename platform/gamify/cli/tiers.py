@@ -2,7 +2,7 @@
 
 import click
 
-from gamify.cli.shared import mode, with_deployment
+from gamify.cli.shared import mode, operator_at_terminal, with_deployment
 from gamify.db import act_as
 from gamify.deployment import Deployment
 from gamify.services import tenants
@@ -27,7 +27,7 @@ def set_(here: Deployment, slug: str, tiers: tuple[str, ...], mode: str) -> None
     with here.database.transaction() as session:
         tenant = tenants.get(session, slug, mode=mode)
         act_as(session, tenant.id)
-        ladder = service.replace(session, tenant.id, thresholds)
+        ladder = service.replace(session, tenant.id, thresholds, actor=operator_at_terminal())
     click.echo(f"{slug} ({mode}) has {len(ladder.thresholds)} tiers, version {ladder.version}.")
 
 

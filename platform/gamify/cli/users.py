@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from gamify.cli.shared import as_json, show, with_deployment
+from gamify.cli.shared import as_json, operator_at_terminal, show, with_deployment
 from gamify.deployment import Deployment
 from gamify.services import tenants
 from gamify.services import users as service
@@ -32,7 +32,9 @@ def create(
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else service.new_password()
     with here.database.transaction() as session:
         tenant = tenants.get(session, slug) if slug else None
-        user = service.create(session, tenant=tenant, email=email, role=role or "operator", password=password)
+        user = service.create(
+            session, tenant=tenant, email=email, role=role or "operator", password=password, actor=operator_at_terminal()
+        )
     made = {} if password_stdin else {"password": password}
     text = f"Created {email} ({user.role})." + (f"\nPassword: {password}" if made else "")
     show({"email": email, "role": user.role, **made}, is_json=is_json, text=text)

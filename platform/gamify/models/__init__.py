@@ -1,24 +1,33 @@
 """Tables, one a file."""
 
 from gamify.models.api_key import ApiKey, KeyDigest
+from gamify.models.audit_entry import AuditEntry, PlatformAuditEntry
 from gamify.models.base import Record, TenantRecord
 from gamify.models.idempotency_key import IdempotencyKey
 from gamify.models.ledger_entry import LedgerEntry
+from gamify.models.one_time_link import OneTimeLink
 from gamify.models.participant import Participant
+from gamify.models.sign_in_failure import SignInFailure
 from gamify.models.tenant import Tenant
 from gamify.models.tier import Ladder, Tier
 from gamify.models.user import User
+from gamify.models.user_session import UserSession
 
 __all__ = [
     "ApiKey",
+    "AuditEntry",
     "IdempotencyKey",
     "KeyDigest",
     "Ladder",
     "LedgerEntry",
+    "OneTimeLink",
     "Participant",
+    "PlatformAuditEntry",
     "Record",
+    "SignInFailure",
     "Tenant",
     "TenantRecord",
     "Tier",
     "User",
+    "UserSession",
 ]

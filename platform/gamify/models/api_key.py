@@ -34,6 +34,10 @@ class ApiKey(TenantRecord):
     last_four: Mapped[str]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     rate_limit: Mapped[int] = mapped_column(server_default=str(REQUESTS_A_MINUTE))  # requests a minute; 0: none
+    allowed_networks: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")  # CIDR; none: from anywhere
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    replaced_by: Mapped[int | None]  # the key it was rolled to
+    last_used_at: Mapped[datetime | None]  # to the minute
+    last_used_address: Mapped[str | None]
     created_at: Mapped[datetime] = created_at()

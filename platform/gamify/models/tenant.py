@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gamify.models.base import Record, created_at
@@ -27,6 +27,7 @@ class Tenant(Record):
     sandbox_of: Mapped[int | None] = mapped_column(ForeignKey("tenants.id"))
     status: Mapped[str] = mapped_column(server_default="active")
     rate_limit: Mapped[int] = mapped_column(server_default=str(REQUESTS_A_MINUTE))  # requests a minute; 0: none
+    requires_totp: Mapped[bool] = mapped_column(server_default=false())  # of everybody who signs in
     created_at: Mapped[datetime] = created_at()
 
     @property

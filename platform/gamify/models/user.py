@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gamify.models.base import Record, created_at
@@ -22,7 +22,12 @@ class User(Record):
     email: Mapped[str]
     password_hash: Mapped[str]  # argon2id
     role: Mapped[str]
+    totp_secret: Mapped[bytes | None]  # encrypted; null: no second factor
+    totp_step: Mapped[int] = mapped_column(server_default="0")  # of the last code accepted, so that none works twice
+    recovery_digests: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary), server_default="{}")  # of codes not used yet
+    removed_at: Mapped[datetime | None]  # may not sign in any more
     created_at: Mapped[datetime] = created_at()
 
 
-Index("users_email_key", func.lower(User.email), unique=True)
+# Of people who may sign in: somebody who was removed can be invited again.
+Index("users_email_key", func.lower(User.email), unique=True, postgresql_where=User.removed_at.is_(None))

@@ -16,9 +16,19 @@ from gamify.db import Database, act_as
 from gamify.errors import FieldError, Invalid, NotFound
 from gamify.models import ApiKey, KeyDigest, Tenant
 from gamify.models.api_key import REQUESTS_A_MINUTE
+from gamify.services import audit
+from gamify.services.audit import Actor
 from gamify.services.tenants import LARGEST_RATE_LIMIT
 
-SCOPES = ("points:read", "points:write")
+SCOPES = (
+    "points:read",
+    "points:write",
+    "participants:read",
+    "participants:write",
+    "tiers:read",
+    "tiers:write",
+    "reports:read",
+)
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 SECRET_LENGTH, CHECK_LENGTH, PREFIX_LENGTH = 32, 6, 16
 LONGEST_NAME = 200
@@ -61,6 +71,7 @@ def issue(
     *,
     name: str,
     pepper: str,
+    actor: Actor,
     scopes: Iterable[str] = (),
     rate_limit: int = REQUESTS_A_MINUTE,
 ) -> tuple[ApiKey, str]:
@@ -90,6 +101,8 @@ def issue(
     session.flush()
     session.add(KeyDigest(digest=digest(secret, pepper), prefix=key.prefix, tenant_id=tenant.id, api_key_id=key.id))
     session.flush()
+    said = {"name": name, "mode": tenant.mode, "scopes": granted, "rate_limit": rate_limit}
+    audit.record(session, tenant.id, actor, action="api_key.issue", subject=key.prefix, after=said)
     return key, secret
 
 
@@ -119,15 +132,17 @@ def of_tenant(session: Session, tenant: Tenant) -> Sequence[ApiKey]:
     return session.scalars(select(ApiKey).where(ApiKey.tenant_id == tenant.id).order_by(ApiKey.id)).all()
 
 
-def revoke(session: Session, prefix: str) -> ApiKey:
+def revoke(session: Session, prefix: str, *, actor: Actor) -> ApiKey:
     """Put the key with this prefix (or whole key) out of use. Raises `NotFound`. Revoking twice changes nothing."""
     found = session.scalar(select(KeyDigest).where(KeyDigest.prefix == prefix[:PREFIX_LENGTH]))
     if found is None:
         raise NotFound(f"There is no API key that begins with {prefix[:PREFIX_LENGTH]}.")
     act_as(session, found.tenant_id)
     key = session.scalars(select(ApiKey).where(ApiKey.tenant_id == found.tenant_id, ApiKey.id == found.api_key_id)).one()
-    key.revoked_at = key.revoked_at or session.scalar(select(func.now()))
-    session.flush()
+    if key.revoked_at is None:
+        key.revoked_at = session.scalar(select(func.now()))
+        session.flush()
+        audit.record(session, key.tenant_id, actor, action="api_key.revoke", subject=key.prefix, before={"name": key.name})
     return key
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from gamify.db import act_as
 from gamify.services import api_keys, tenants, tiers, users
+from gamify.services.audit import SYSTEM
 
 SLUG, NAME = "demo", "Harbour Coffee"
 TIERS = {"bronze": 0, "silver": 500, "gold": 1500, "platinum": 4000}
@@ -60,12 +61,12 @@ def exists(session: Session) -> bool:
 
 def fill(session: Session, *, pepper: str, now: datetime) -> Demo:
     """Create the demo tenant with its history up to `now`, keys and people."""
-    tenant = tenants.create(session, slug=SLUG, name=NAME)
+    tenant = tenants.create(session, slug=SLUG, name=NAME, actor=SYSTEM)
     sandbox = tenants.get(session, SLUG, mode="test")
-    _, test_key = api_keys.issue(session, sandbox, name="Demo (test)", pepper=pepper)
-    key, live_key = api_keys.issue(session, tenant, name="Demo", pepper=pepper)
+    _, test_key = api_keys.issue(session, sandbox, name="Demo (test)", pepper=pepper, actor=SYSTEM)
+    key, live_key = api_keys.issue(session, tenant, name="Demo", pepper=pepper, actor=SYSTEM)
     act_as(session, tenant.id)
-    ladder = tiers.replace(session, tenant.id, TIERS)
+    ladder = tiers.replace(session, tenant.id, TIERS, actor=SYSTEM)
     connection: psycopg.Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]  # psycopg's
     with connection.cursor() as cursor:
         cursor.execute(MAKE_STAGE)
@@ -77,7 +78,7 @@ def fill(session: Session, *, pepper: str, now: datetime) -> Demo:
             cursor.execute(statement, values)
     sign_ins = {f"{role}@demo.example": users.new_password() for role in ("admin", "analyst")}
     for email, password in sign_ins.items():
-        users.create(session, tenant=tenant, email=email, role=email.partition("@")[0], password=password)
+        users.create(session, tenant=tenant, email=email, role=email.partition("@")[0], password=password, actor=SYSTEM)
     return Demo(live_key, test_key, sign_ins)
 
 

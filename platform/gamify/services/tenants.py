@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -9,7 +10,8 @@ from sqlalchemy.orm import Session
 from gamify.db import act_as
 from gamify.errors import Conflict, FieldError, Invalid, NotFound
 from gamify.models import Tenant
-from gamify.services import tiers
+from gamify.services import audit, tiers
+from gamify.services.audit import Actor
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 LONGEST_NAME = 200
@@ -18,7 +20,7 @@ MODES = ("live", "test")
 STARTER_TIERS = {"bronze": 0, "silver": 500, "gold": 1500}
 
 
-def create(session: Session, *, slug: str, name: str) -> Tenant:
+def create(session: Session, *, slug: str, name: str, actor: Actor) -> Tenant:
     """Create a tenant with its sandbox and starter tiers on both; return the live one.
 
     Raises `Invalid` for an unusable slug or name, `Conflict` for a slug that is taken.
@@ -39,7 +41,8 @@ def create(session: Session, *, slug: str, name: str) -> Tenant:
     session.flush()
     for tenant in (live, sandbox):
         act_as(session, tenant.id)
-        tiers.replace(session, tenant.id, STARTER_TIERS)
+        tiers.replace(session, tenant.id, STARTER_TIERS, actor=actor)
+    _record(session, live, actor, "create", after={"name": name})
     return live
 
 
@@ -62,23 +65,46 @@ def both(session: Session, slug: str) -> Sequence[Tenant]:
     return [live, *session.scalars(select(Tenant).where(Tenant.sandbox_of == live.id))]
 
 
-def set_rate_limit(session: Session, tenant: Tenant, *, rate_limit: int) -> None:
+def set_rate_limit(session: Session, tenant: Tenant, *, rate_limit: int, actor: Actor) -> None:
     """Allow `rate_limit` requests a minute (0: no limit)."""
     if not 0 <= rate_limit <= LARGEST_RATE_LIMIT:
         raise Invalid([FieldError("rate_limit", f"Must be from 0 (no limit) to {LARGEST_RATE_LIMIT} requests a minute.")])
-    tenant.rate_limit = rate_limit
+    before, tenant.rate_limit = tenant.rate_limit, rate_limit
     session.flush()
+    _record(session, tenant, actor, "set_rate_limit", before={"rate_limit": before}, after={"rate_limit": rate_limit})
 
 
-def set_status(session: Session, slug: str, *, status: str) -> Sequence[Tenant]:
+def set_status(session: Session, slug: str, *, status: str, actor: Actor) -> Sequence[Tenant]:
     """Suspend or resume a tenant together with its sandbox; return both."""
     found = both(session, slug)
+    before = found[0].status
     for tenant in found:
         tenant.status = status
     session.flush()
+    _record(session, found[0], actor, "set_status", before={"status": before}, after={"status": status})
     return found
 
 
 def _find(session: Session, slug: str, mode: str) -> Tenant | None:
     is_live = Tenant.sandbox_of.is_(None)
     return session.scalar(select(Tenant).where(Tenant.slug == slug, is_live if mode == "live" else ~is_live))
+
+
+def _record(
+    session: Session,
+    tenant: Tenant,
+    actor: Actor,
+    action: str,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    """What is done to a tenant as such concerns its admins and the operators."""
+    said: dict[str, Any] = {
+        "action": f"tenant.{action}",
+        "subject": f"{tenant.slug} ({tenant.mode})",
+        "before": before,
+        "after": after,
+    }
+    audit.record(session, tenant.id, actor, **said)
+    audit.record_platform(session, actor, **said)

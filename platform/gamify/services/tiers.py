@@ -1,13 +1,15 @@
 """Tiers: the ladder in force, and everybody's place on it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from gamify.errors import FieldError, Invalid
 from gamify.models import Ladder, Tier
+from gamify.services import audit
+from gamify.services.audit import Actor
 
 CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 MOST_TIERS = 20
@@ -31,7 +33,7 @@ RE_EVALUATE = text(_RE_EVALUATE)
 RE_EVALUATE_FREE = text(_RE_EVALUATE.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED"))
 
 
-def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int]) -> Ladder:
+def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int], *, actor: Actor) -> Ladder:
     """Put a new ladder in force and re-evaluate everybody, up and down, in this transaction.
 
     Raises `Invalid` for unusable codes or thresholds.
@@ -39,6 +41,7 @@ def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int]) -> 
     _check(thresholds)
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"ladder of {tenant_id}"))))  # one change at a time
     newest = session.scalar(select(func.max(Ladder.version)).where(Ladder.tenant_id == tenant_id)) or 0
+    before = {tier.code: tier.threshold for tier in _of_version(session, tenant_id, newest)}
     rungs = sorted(thresholds.items(), key=lambda item: item[1])
     ladder = Ladder(tenant_id=tenant_id, version=newest + 1, thresholds=[threshold for _, threshold in rungs])
     session.add(ladder)
@@ -55,6 +58,7 @@ def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int]) -> 
         for level, (code, threshold) in enumerate(rungs, start=1)
     )
     session.flush()
+    audit.record(session, tenant_id, actor, action="tiers.replace", subject="tiers", before=before or None, after=dict(rungs))
     values = {"tenant_id": tenant_id, "thresholds": ladder.thresholds}
     session.execute(RE_EVALUATE, values)  # nearly everybody, while awards go on
     session.execute(select(func.pg_advisory_xact_lock(_LADDER_LOCK, func.hashint8(tenant_id))))
@@ -62,6 +66,11 @@ def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int]) -> 
     # so must not be waited for; it will read our ladder and set the tier itself.
     session.execute(RE_EVALUATE_FREE, values)
     return ladder
+
+
+def _of_version(session: Session, tenant_id: int, version: int) -> Sequence[Tier]:
+    rungs = select(Tier).where(Tier.tenant_id == tenant_id, Tier.ladder_version == version)
+    return session.scalars(rungs.order_by(Tier.level)).all()
 
 
 def _check(thresholds: Mapping[str, int]) -> None:

@@ -1,0 +1,117 @@
+"""The audit logs: what was changed, by whom and from where; written in the transaction of the change itself."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from gamify.db import act_as
+from gamify.models import AuditEntry, PlatformAuditEntry
+
+Entry = AuditEntry | PlatformAuditEntry
+AT_ONCE = 1_000  # rows a fetch, when all are wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who changes something: a `user` (by e-mail), a `key` (by prefix), a `command` (by account) or the `system` itself."""
+
+    kind: str
+    name: str
+    id: int | None = None  # of the user or the key
+    address: str | None = None
+    request_id: str | None = None
+
+
+SYSTEM = Actor("system", "gamify")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to look for; None means anything. `action` is a whole one or a kind of thing (`api_key`); `since` ≤ t < `until`."""
+
+    actor: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def record(
+    session: Session,
+    tenant_id: int,
+    actor: Actor,
+    *,
+    action: str,
+    subject: str,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    """Write down a change to something of a tenant's. What is secret must not be in `before` and `after`."""
+    act_as(session, tenant_id)
+    session.add(AuditEntry(tenant_id=tenant_id, **_change(actor, action, subject, before, after)))
+    session.flush()
+
+
+def record_platform(
+    session: Session,
+    actor: Actor,
+    *,
+    action: str,
+    subject: str,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    """Write down a change to a tenant as such, or to an operator, where operators read it."""
+    session.add(PlatformAuditEntry(**_change(actor, action, subject, before, after)))
+    session.flush()
+
+
+def search(session: Session, tenant_id: int | None, wanted: Filter, *, before: UUID | None = None, limit: int) -> Sequence[Entry]:
+    """Return up to `limit` entries older than `before`, newest first: a tenant's, or (without one) the operators'."""
+    query = _query(tenant_id, wanted)
+    if before is not None:
+        query = query.where(_table(tenant_id).id < before)
+    return session.scalars(query.limit(limit)).all()
+
+
+def every(session: Session, tenant_id: int | None, wanted: Filter) -> Iterator[Entry]:
+    """Yield all entries, newest first, without holding them all."""
+    yield from session.scalars(_query(tenant_id, wanted).execution_options(yield_per=AT_ONCE))
+
+
+def _change(actor: Actor, action: str, subject: str, before: Any, after: Any) -> dict[str, Any]:
+    return {
+        "actor_kind": actor.kind,
+        "actor": actor.name,
+        "actor_id": actor.id,
+        "address": actor.address,
+        "action": action,
+        "subject": subject,
+        "before": before,
+        "after": after,
+        "request_id": actor.request_id,
+    }
+
+
+def _table(tenant_id: int | None) -> type[Entry]:
+    return PlatformAuditEntry if tenant_id is None else AuditEntry
+
+
+def _query(tenant_id: int | None, wanted: Filter) -> Select[Any]:
+    table = _table(tenant_id)
+    query: Select[Any] = select(table).order_by(table.id.desc())
+    if tenant_id is not None:
+        query = query.where(AuditEntry.tenant_id == tenant_id)
+    if wanted.actor:
+        query = query.where(table.actor == wanted.actor)
+    if wanted.action:
+        query = query.where((table.action == wanted.action) | table.action.startswith(f"{wanted.action}.", autoescape=True))
+    if wanted.since:
+        query = query.where(table.at >= wanted.since)
+    if wanted.until:
+        query = query.where(table.at < wanted.until)
+    return query
