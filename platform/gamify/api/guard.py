@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -10,9 +11,10 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from gamify.api.body import drain
 from gamify.counters import Budget
-from gamify.errors import MissingScope, RateLimited, TenantSuspended, Unauthenticated
+from gamify.deployment import Deployment
+from gamify.errors import AddressNotAllowed, MissingScope, RateLimited, TenantSuspended, Unauthenticated
+from gamify.services import networks
 from gamify.services.api_keys import Caller
-from gamify.services.callers import Callers
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -28,7 +30,7 @@ class NoApiSession(SecureCookieSessionInterface):
         return None if request.path.startswith("/api/") else super().open_session(app, request)
 
 
-def init_app(app: Flask, callers: Callable[[], Callers]) -> None:
+def init_app(app: Flask, deployment: Deployment) -> None:
     """Guard everything under the API's base path, and give every request an id."""
     app.session_interface = NoApiSession()
 
@@ -41,7 +43,7 @@ def init_app(app: Flask, callers: Callable[[], Callers]) -> None:
     def guard() -> None:
         if not f"{request.path}/".startswith(GUARDED):
             return
-        admitted = callers().admit(request.headers.get("X-API-Key", ""))
+        admitted = deployment.callers.admit(request.headers.get("X-API-Key", ""))
         if admitted is None:
             raise Unauthenticated
         g.caller, g.budget = who, budget = admitted
@@ -50,6 +52,7 @@ def init_app(app: Flask, callers: Callable[[], Callers]) -> None:
         if request.routing_exception is not None:
             raise request.routing_exception
         _check_right(who)
+        deployment.last_used.note(who.tenant_id, who.api_key_id, request.remote_addr, now=datetime.now(UTC))
 
     app.after_request(finish)
 
@@ -92,6 +95,8 @@ def caller() -> Caller:
 
 
 def _check_right(who: Caller) -> None:
+    if who.networks and not networks.contain(who.networks, request.remote_addr):
+        raise AddressNotAllowed(request.remote_addr)
     scope = scope_of(current_app, request.endpoint or "", request.method)
     if scope is None or scope not in who.scopes:
         raise MissingScope(str(scope))
