@@ -11,6 +11,7 @@ from gamify.embedded import EmbeddedServers
 from gamify.gathering import Gatherer
 from gamify.services import ledger
 from gamify.services.callers import Callers
+from gamify.services.last_used import LastUsed
 from gamify.services.ledger import Movement, Outcome
 
 
@@ -24,6 +25,7 @@ class Deployment:
             owner_url=lambda: settings.owner_url or self.servers.database_url,
             pool_size=settings.pool_size,
         )
+        self.last_used = LastUsed(self.database)
 
     @cached_property
     def servers(self) -> EmbeddedServers:
@@ -49,6 +51,7 @@ class Deployment:
 
     def close(self) -> None:
         """Let go of everything that was opened."""
+        self.last_used.close()
         self.database.close()
         if "counters" in self.__dict__:
             self.counters.close()

@@ -119,6 +119,18 @@ class MissingScope(DomainError):
         super().__init__(f"This API key lacks the scope {scope}.")
 
 
+class AddressNotAllowed(DomainError):
+    """The key is valid, but may be used from some networks only, and this is none of them."""
+
+    status = 403
+    code = "address_not_allowed"
+    title = "The API key may not be used from this address"
+
+    def __init__(self, address: str | None) -> None:
+        shown = (address or "an unknown address")[:64]
+        super().__init__(f"This API key may not be used from {shown}; ask a tenant admin to allow it.")
+
+
 class TenantSuspended(DomainError):
     """The key is valid, but its tenant may not work at the moment."""
 
