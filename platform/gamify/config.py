@@ -11,6 +11,9 @@ from typing import Any, cast
 
 from environs import EnvValidationError, FileAwareEnv
 
+from gamify import mail_server
+from gamify.mail_server import MailServer
+
 DEVELOPMENT, PRODUCTION = "development", "production"
 SHORTEST_SECRET = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -36,6 +39,8 @@ class Settings:
     pool_size: int
     log_level: str
     is_gathering: bool  # whether concurrent movements are written together
+    mail_url: str | None = None  # None: links are shown to whoever may hand them on
+    mail_from: str | None = None
 
     @property
     def is_production(self) -> bool:
@@ -46,6 +51,11 @@ class Settings:
     def owner_url(self) -> str | None:
         """The URL of the login that owns the tables and migrates them."""
         return self.database_owner_url or self.database_url
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """Where mail goes, if anywhere."""
+        return mail_server.parse(self.mail_url, self.mail_from) if self.mail_url else None
 
 
 def load() -> Settings:
@@ -71,6 +81,8 @@ def load() -> Settings:
         "redis_url": read(env.str, "REDIS_URL", None),
         "pool_size": read(env.int, "GAMIFY_POOL_SIZE", 16),
         "log_level": read(env.str, "GAMIFY_LOG_LEVEL", "INFO"),
+        "mail_url": read(env.str, "MAIL_URL", None),
+        "mail_from": read(env.str, "MAIL_FROM", None),
         "is_gathering": read(env.bool, "GAMIFY_GATHERING", default=True),  # the library's form
     }
     given = {name: read(env.str, name, None) for name in ("SECRET_KEY", "API_KEY_PEPPER")}
@@ -113,7 +125,17 @@ def _unusable(settings: Mapping[str, object]) -> list[str]:
         problems.append(f"GAMIFY_LOG_LEVEL: must be one of {', '.join(LOG_LEVELS)}")
     if isinstance(settings["pool_size"], int) and settings["pool_size"] < 1:
         problems.append("GAMIFY_POOL_SIZE: must be 1 or more")
-    return problems
+    return problems + _unusable_mail(settings)
+
+
+def _unusable_mail(settings: Mapping[str, object]) -> list[str]:
+    url, sender = (_clean(settings[name]) for name in ("mail_url", "mail_from"))
+    try:
+        if url:
+            mail_server.parse(str(url), str(sender or ""))
+    except ValueError as error:
+        return [f"MAIL_URL: {error}"]
+    return []
 
 
 def _production_problems(given: Mapping[str, str | None], settings: Mapping[str, object]) -> list[str]:
