@@ -8,6 +8,7 @@ from flask_migrate import Migrate
 
 import dashboard
 from gamify import api, config, logs, schema
+from gamify.api import problems
 from gamify.deployment import Deployment
 
 
@@ -29,5 +30,5 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.extensions["gamify"] = deployment
     Migrate(app, deployment.database, directory=str(schema.DIRECTORY))
     api.init_app(app, deployment)
-    dashboard.init_app(app)
+    dashboard.init_app(app, otherwise=problems.HANDLERS)
     return app

@@ -97,6 +97,15 @@ def disable(session: Session, user: User, tenant: Tenant | None, *, actor: Actor
     person_log.write(session, user.tenant_id, actor, action="user.second_factor_off", subject=user.email)
 
 
+def require(session: Session, tenant: Tenant, *, is_required: bool, actor: Actor) -> None:
+    """Require a second factor of everybody of the tenant, from their next sign-in on, or leave it to them."""
+    before, tenant.requires_totp = tenant.requires_totp, is_required
+    if before != is_required:
+        session.flush()
+        said = {"before": {"requires_totp": before}, "after": {"requires_totp": is_required}}
+        person_log.write(session, tenant.id, actor, action="tenant.require_second_factor", subject=tenant.slug, **said)
+
+
 def _enrolment(vault: Vault, user: User, secret: str, now: datetime) -> Enrolment:
     uri = pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER)
     ticket = vault.seal("totp enrolment", json.dumps([user.id, secret]).encode(), now=now)
