@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, flash, request, url_for
 from gamify.deployment import database, deployment
-from gamify.errors import DomainError, FieldError, Invalid, SignInRefused, TooManyTries
+from gamify.errors import FieldError, Invalid, SignInRefused, TooManyTries, WrongPassword
 from gamify.services import sessions
 from werkzeug.wrappers import Response as Answer
 
@@ -10,16 +10,6 @@ from dashboard.forms import Form, sent, show
 from dashboard.guard import PUBLIC, allows, forget, lead_to, local, now, place, remember, visitor, who
 
 bp = Blueprint("sign_in", __name__, url_prefix="/dashboard")
-
-
-class WrongPassword(DomainError):
-    """One answer for every e-mail and password that do not belong together."""
-
-    status = 401
-    title = "You cannot sign in"
-
-    def __init__(self) -> None:
-        super().__init__("The e-mail or the password is not right.")
 
 
 @bp.get("/sign-in")

@@ -48,6 +48,7 @@ class Mail:
 
 def invitation(*, to: str, inviter: str, where: str, link: str) -> Mail:
     """The mail for somebody who is invited."""
+    where = " ".join(where.split())  # a name must not add lines to the head
     return Mail(to, f"{where}: your invitation", INVITATION.format(inviter=inviter, where=where, link=link), link)
 
 
@@ -82,8 +83,8 @@ class Mailer:
         self._start(self._server)
         try:
             self._waiting.put_nowait(mail)
-        except queue.Full as error:
-            log.warning("too many mails are waiting; one was dropped", exc_info=error)
+        except queue.Full:
+            log.warning("too many mails are waiting; one was dropped")
 
     def drain(self) -> None:
         """Wait until everything has been sent or has failed."""
