@@ -68,4 +68,7 @@ def _choosing(page: Handler, otherwise: Handler) -> Handler:
 
 
 def _page(status: int, title: str, sentence: str, headers: Mapping[str, str]) -> Response:
-    return make_response(render_template("error.html", title=title, sentence=sentence, status=status), status, dict(headers))
+    values: dict[str, Any] = {"title": title, "sentence": sentence, "status": status}
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        values["visitor"] = lambda: None  # what is broken may be what tells who is here
+    return make_response(render_template("error.html", **values), status, dict(headers))

@@ -32,7 +32,7 @@ def invite() -> Response | Answer:
     return _show(form)
 
 
-@bp.post("/<int:user_id>/role")
+@bp.post("/<int(max=9223372036854775807):user_id>/role")
 @allows("people:write", fresh=True)
 def change_role(user_id: int) -> Response | Answer:
     """Give somebody another role; their sessions end, and one's own gets a new id."""
@@ -52,7 +52,7 @@ def change_role(user_id: int) -> Response | Answer:
     return _back(f"{user.email} is {user.role} now.")
 
 
-@bp.post("/<int:user_id>/remove")
+@bp.post("/<int(max=9223372036854775807):user_id>/remove")
 @allows("people:write", fresh=True)
 def remove(user_id: int) -> Response | Answer:
     """Somebody may not sign in any more."""

@@ -225,3 +225,13 @@ def test_with_a_mail_server_the_link_is_sent_and_not_shown(app, here, tenant, br
     assert got["To"] == email
     link = re.search(r"http://localhost(/dashboard/invitation/[\w-]{43})", got.get_content())[1]
     assert Browser(app).get(link).status == 200
+
+
+@pytest.mark.parametrize("path", [f"{PEOPLE}/{10**30}/remove", f"{PEOPLE}/-1/remove", f"{PEOPLE}/invitations/%00/withdraw"])
+def test_addresses_that_lead_nowhere_are_no_fault_of_ours(browser, path):
+    assert browser.post(path).status == 404
+
+
+@pytest.mark.parametrize("slug", ["%00", "nobody", "%F0%9F%92%A9", "%ff", "x" * 500])
+def test_tenants_that_do_not_exist_are_no_fault_of_ours(operator, slug):
+    assert operator.post(f"{TENANTS}/{slug}/suspend").status == 404

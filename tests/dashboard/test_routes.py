@@ -1,8 +1,10 @@
 """One rule over every page: it names a permission, and lets in just those who have it."""
 
 import re
+from dataclasses import replace
 
 import pytest
+from gamify.app import create_app
 from gamify.services import roles
 
 from dashboard import guard
@@ -159,3 +161,16 @@ def test_pages_set_no_cookie_for_the_api_and_the_api_reads_none(app, visitor, ap
 
 def test_the_table_of_roles_says_nothing_of_permissions_that_are_unknown():
     assert set().union(*roles.ROLES.values()) == set(roles.PERMISSIONS)
+
+
+def test_without_a_database_a_page_says_so(settings):
+    unreachable = replace(settings, database_url="postgresql://127.0.0.1:1/nothing")
+    app = create_app(unreachable)
+    browser = Browser(app)
+    with browser.client.session_transaction() as cookie:
+        cookie["_user_id"] = VALUES["session_id"]
+    page = browser.get("/dashboard/")
+    app.extensions["gamify"].close()
+
+    assert (page.status, page.response.mimetype, page.headers["Retry-After"]) == (503, "text/html", "1")
+    assert "Try again shortly" in page.text
