@@ -31,13 +31,13 @@ class Load:
 
 def post(path: str, key: str, body: bytes, extra: str = "") -> bytes:
     """A POST as bytes."""
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n{extra}"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n{extra}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def get(path: str, key: str) -> bytes:
     """A GET as bytes."""
-    return f"GET {path} HTTP/1.1\r\nHost: bench\r\nX-API-Key: {key}\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n\r\n".encode()
 
 
 def run(url: str, request: Callable[[], bytes], *, seconds: float, clients: int = CLIENTS, rate: float | None = None) -> Load:

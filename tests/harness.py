@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import redis
 from flask.testing import FlaskClient
-from gamify.config import Settings
+from gamify.config import LOOPBACK, Settings
 from gamify.db import act_as
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers, _valkey_binary
@@ -42,6 +42,8 @@ def settings_for(servers: EmbeddedServers, folder: Path, database: str, redis_nu
         pool_size=32,
         log_level="WARNING",
         is_gathering=True,
+        allowed_hosts=LOOPBACK,
+        trusted_proxies=0,
     )
 
 
@@ -246,7 +248,11 @@ def start_server(settings: Settings, *arguments: str, workers: int = 2, env: dic
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GAMIFY_", "DATABASE_", "REDIS_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GAMIFY_", "DATABASE_", "REDIS_", "ALLOWED_HOSTS", "TRUSTED_PROXIES"))
+    }
     return kept | {
         "GAMIFY_ENV": settings.environment,
         "DATABASE_URL": settings.database_url or "",
@@ -256,6 +262,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "SECRET_KEY": settings.secret_key,
         "API_KEY_PEPPER": settings.api_key_pepper,
         "GAMIFY_LOG_LEVEL": settings.log_level,
+        "ALLOWED_HOSTS": ",".join(settings.allowed_hosts),
+        "TRUSTED_PROXIES": str(settings.trusted_proxies),
     }
 
 

@@ -22,7 +22,9 @@ PRODUCTION = {
 def environ(monkeypatch, tmp_path):
     """Sets the environment to just this."""
     for name in list(os.environ):
-        if name.startswith(("GAMIFY_", "DATABASE_", "REDIS_", "SECRET_KEY", "API_KEY_PEPPER")):
+        if name.startswith(
+            ("GAMIFY_", "DATABASE_", "REDIS_", "SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "TRUSTED_PROXIES")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("GAMIFY_DATA_DIR", str(tmp_path / "data"))
 
@@ -119,6 +121,12 @@ def test_production_with_everything_makes_no_secrets(environ, tmp_path):
         {"DATABASE_URL": "db.example"},
         {"DATABASE_OWNER_URL": "sqlite:///x"},
         {"REDIS_URL": "localhost:6379"},
+        {"ALLOWED_HOSTS": "https://points.example"},
+        {"ALLOWED_HOSTS": "points.example,points.example:443"},
+        {"ALLOWED_HOSTS": "::1"},
+        {"TRUSTED_PROXIES": "-1"},
+        {"TRUSTED_PROXIES": "11"},
+        {"TRUSTED_PROXIES": "10.0.0.1"},
     ],
 )
 def test_unusable_values_are_refused_by_name(environ, change):
@@ -163,3 +171,25 @@ def test_the_owners_login_is_the_apps_unless_another_is_named(environ):
 
     environ(DATABASE_OWNER_URL="postgresql://owner@db/gamify")
     assert load().owner_url == "postgresql://owner@db/gamify"
+
+
+@pytest.mark.parametrize(
+    ("listed", "names"),
+    [
+        (None, ("localhost", "127.0.0.1", "[::1]")),
+        (" , ", ("localhost", "127.0.0.1", "[::1]")),
+        ("Points.Example, [2001:DB8::1],\n", ("points.example", "[2001:db8::1]")),
+        ("*", ("*",)),
+    ],
+)
+def test_hosts_are_listed_between_commas(environ, listed, names):
+    environ(**{"ALLOWED_HOSTS": listed} if listed else {})
+
+    assert load().allowed_hosts == names
+
+
+def test_no_proxy_is_trusted_unless_that_is_said(environ):
+    assert load().trusted_proxies == 0
+
+    environ(TRUSTED_PROXIES="2")
+    assert load().trusted_proxies == 2

@@ -7,7 +7,7 @@ from flask import Flask
 from flask_migrate import Migrate
 
 import dashboard
-from gamify import api, config, logs, schema
+from gamify import api, config, http, logs, schema
 from gamify.deployment import Deployment
 
 
@@ -28,6 +28,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     deployment = Deployment(settings)
     app.extensions["gamify"] = deployment
     Migrate(app, deployment.database, directory=str(schema.DIRECTORY))
+    http.init_app(app, settings)
     api.init_app(app, deployment)
     dashboard.init_app(app)
     return app

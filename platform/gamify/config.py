@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,6 +16,10 @@ DEVELOPMENT, PRODUCTION = "development", "production"
 SHORTEST_SECRET = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 POSTGRESQL = ("postgresql", "postgres")
+ANY_HOST = "*"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+HOST_NAME = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]|\*")
+MOST_PROXIES = 10
 SCHEMES = {"database_url": POSTGRESQL, "database_owner_url": POSTGRESQL, "redis_url": ("redis", "rediss", "unix")}
 
 
@@ -36,6 +41,8 @@ class Settings:
     pool_size: int
     log_level: str
     is_gathering: bool  # whether concurrent movements are written together
+    allowed_hosts: tuple[str, ...]  # names this deployment answers to; `ANY_HOST` is all
+    trusted_proxies: int  # how many in front of us are believed about who calls, and how
 
     @property
     def is_production(self) -> bool:
@@ -72,6 +79,8 @@ def load() -> Settings:
         "pool_size": read(env.int, "GAMIFY_POOL_SIZE", 16),
         "log_level": read(env.str, "GAMIFY_LOG_LEVEL", "INFO"),
         "is_gathering": read(env.bool, "GAMIFY_GATHERING", default=True),  # the library's form
+        "allowed_hosts": _names(read(env.str, "ALLOWED_HOSTS", "")),
+        "trusted_proxies": read(env.int, "TRUSTED_PROXIES", 0),
     }
     given = {name: read(env.str, name, None) for name in ("SECRET_KEY", "API_KEY_PEPPER")}
     try:
@@ -96,6 +105,10 @@ def load() -> Settings:
     )
 
 
+def _names(listed: str | None) -> tuple[str, ...]:
+    return tuple(name.strip().lower() for name in (listed or "").split(",") if name.strip()) or LOOPBACK
+
+
 def _clean(value: object) -> object:
     """Values read from files end in a line feed; an empty variable is the same as none."""
     return (value.rstrip("\r\n") or None) if isinstance(value, str) else value
@@ -113,6 +126,10 @@ def _unusable(settings: Mapping[str, object]) -> list[str]:
         problems.append(f"GAMIFY_LOG_LEVEL: must be one of {', '.join(LOG_LEVELS)}")
     if isinstance(settings["pool_size"], int) and settings["pool_size"] < 1:
         problems.append("GAMIFY_POOL_SIZE: must be 1 or more")
+    if not all(HOST_NAME.fullmatch(name) for name in cast("tuple[str, ...]", settings["allowed_hosts"])):
+        problems.append("ALLOWED_HOSTS: must be names such as localhost, 10.0.0.5, [::1] or *, without ports, between commas")
+    if isinstance(settings["trusted_proxies"], int) and not 0 <= settings["trusted_proxies"] <= MOST_PROXIES:
+        problems.append(f"TRUSTED_PROXIES: must be from 0 to {MOST_PROXIES}")
     return problems
 
 

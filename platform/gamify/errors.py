@@ -74,6 +74,28 @@ class Malformed(DomainError):
     title = "The body is not valid JSON"
 
 
+class HostNotServed(DomainError):
+    """The request names a host that this deployment does not answer to."""
+
+    status = 400
+    code = "host_not_served"
+    title = "This host is not served here"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"The host {host[:255]!r} is not served here; whoever runs this can add its name to ALLOWED_HOSTS.")
+
+
+class CrossSite(DomainError):
+    """A browser sends what another site's page has made it send."""
+
+    status = 403
+    code = "cross_site"
+    title = "The request comes from another site"
+
+    def __init__(self) -> None:
+        super().__init__("Another site has sent you here to change something; open the page itself and do it there.")
+
+
 class Unauthenticated(DomainError):
     """One answer for every key that does not work, so that nobody learns which keys exist."""
 

@@ -234,7 +234,7 @@ def test_deep_nesting_is_never_a_fault_of_the_server(tcp: Api):
 
 def test_body_that_breaks_off_is_not_acted_on(server: Server, tenant: TenantUnderTest):
     host, port = server.url.removeprefix("http://").split(":")
-    head = f"POST {AWARD} HTTP/1.1\r\nHost: x\r\nX-API-Key: {tenant.key}\r\nContent-Type: application/json\r\n"
+    head = f"POST {AWARD} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {tenant.key}\r\nContent-Type: application/json\r\n"
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(f"{head}Content-Length: {len(GOOD) + 1}\r\n\r\n".encode() + GOOD)
         connection.shutdown(socket.SHUT_WR)

@@ -161,3 +161,21 @@ def test_no_key_ever_stands_in_its_log(serve, settings, tenant):
     server.process.terminate()
     _, err = server.process.communicate(timeout=END_WITHIN)
     assert tenant.key not in err
+
+
+def test_it_answers_to_the_host_it_is_told_to_listen_at(serve, settings):
+    server = serve("--workers", "1", "--host", "127.0.0.2", using=replace(settings, allowed_hosts=("points.example",)))
+    url = first_line(server).split()[-1]
+
+    assert url.startswith("http://127.0.0.2:")
+    assert httpx.get(f"{url}/docs").status_code == 200
+    assert httpx.get(f"{url}/docs", headers={"Host": "points.example"}).status_code == 200
+    assert httpx.get(f"{url}/docs", headers={"Host": "localhost"}).json()["code"] == "host_not_served"
+
+
+def test_listening_everywhere_allows_no_further_name(serve):
+    server = serve("--workers", "1", "--host", "0.0.0.0")
+    port = first_line(server).rpartition(":")[2].strip()
+
+    assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
+    assert httpx.get(f"http://127.0.0.2:{port}/docs").json()["code"] == "host_not_served"

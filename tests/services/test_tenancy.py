@@ -1,5 +1,7 @@
 """Row-level security and the schema that carries it: the second lock between tenants."""
 
+from contextlib import suppress
+
 import psycopg
 import pytest
 from gamify.db import APP_ROLE
@@ -20,6 +22,8 @@ SHARED = {
 }  # reached before a tenant is known; they hold no business data
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
 WITH_TENANT_ID = "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = 'tenant_id' AND NOT attisdropped"
+UNLED = "CREATE UNIQUE INDEX draft ON participants (id)"
+GUARDS = "qual LIKE '%tenant_id = %app.tenant_id%' AND cmd = 'ALL' AND permissive = 'PERMISSIVE'"
 FIRST_COLUMN = "(SELECT attname FROM pg_attribute WHERE attrelid = {} AND attnum = {})"
 
 
@@ -42,36 +46,68 @@ def test_every_table_is_a_tenants_or_known_to_be_shared(owner):
     assert tables - tenant_tables(owner) == SHARED
 
 
-def test_every_tenant_table_forces_row_level_security(owner):
+def unforced(owner: psycopg.Connection) -> set[str]:
+    """Tenant tables that somebody could read without a policy, or whose policy does not name the tenant."""
     found = owner.execute("SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity")
-    guarded = {name for (name,) in found}
-    policies = dict(owner.execute("SELECT tablename, qual FROM pg_policies").fetchall())
-
-    assert tenant_tables(owner) <= guarded
-    assert tenant_tables(owner) <= set(policies)
-    assert all("app.tenant_id" in policies[table] for table in tenant_tables(owner))
+    policies = owner.execute(f"SELECT tablename FROM pg_policies WHERE {GUARDS}")
+    return tenant_tables(owner) - ({name for (name,) in found} & {name for (name,) in policies})
 
 
-def test_tenant_id_leads_every_unique_index(owner):
+def unled(owner: psycopg.Connection) -> set[str]:
+    """Keys and unique indexes of tenant tables that do not begin with the tenant."""
     first = FIRST_COLUMN.format("indrelid", "indkey[0]")
     found = owner.execute(f"SELECT indrelid::regclass::text, indexrelid::regclass::text, {first} FROM pg_index WHERE indisunique")
-    leading = {index: column for table, index, column in found if table in tenant_tables(owner)}
-
-    assert len(leading) >= len(tenant_tables(owner))  # a primary key each, and more
-    assert set(leading.values()) == {"tenant_id"}
+    return {index for table, index, column in found if table in tenant_tables(owner) and column != "tenant_id"}
 
 
-def test_tenant_id_leads_every_foreign_key_between_tenant_tables(owner):
+def loose(owner: psycopg.Connection) -> set[str]:
+    """Foreign keys from or to a tenant table that could lead from one tenant to another."""
     tables = tenant_tables(owner)
     from_, to = FIRST_COLUMN.format("conrelid", "conkey[1]"), FIRST_COLUMN.format("confrelid", "confkey[1]")
     found = owner.execute(
         f"SELECT conname, conrelid::regclass::text, confrelid::regclass::text, {from_}, {to}"
         " FROM pg_constraint WHERE contype = 'f'"
     ).fetchall()
-    between = [row for row in found if row[1] in tables and row[2] in tables]
+    return {
+        name
+        for name, table, other, column, target in found
+        if (table in tables or other in tables)
+        and (column, other, target) != ("tenant_id", "tenants", "id")
+        and (column, target) != ("tenant_id", "tenant_id")
+    }
 
-    assert between
-    assert [row for row in between if row[3:] != ("tenant_id", "tenant_id")] == []
+
+def test_every_tenant_table_forces_row_level_security(owner):
+    assert unforced(owner) == set()
+
+
+def test_tenant_id_leads_every_key_and_unique_index(owner):
+    assert unled(owner) == set()
+
+
+def test_no_foreign_key_of_a_tenant_table_omits_the_tenant(owner):
+    assert loose(owner) == set()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "finds"),
+    [
+        ("CREATE TABLE draft (tenant_id bigint, id bigint, PRIMARY KEY (tenant_id, id))", unforced),
+        ("ALTER TABLE participants NO FORCE ROW LEVEL SECURITY", unforced),
+        ("ALTER TABLE tiers DISABLE ROW LEVEL SECURITY", unforced),
+        ("DROP POLICY own_tenant ON audit_entries", unforced),
+        ("CREATE TABLE draft (id bigint PRIMARY KEY, tenant_id bigint)", unled),
+        (UNLED, unled),
+        ("CREATE TABLE draft (tenant_id bigint, by bigint REFERENCES users (id))", loose),
+        ("ALTER TABLE tiers ADD COLUMN by bigint REFERENCES users (id)", loose),
+        (f"{UNLED}; ALTER TABLE users ADD COLUMN person bigint REFERENCES participants (id)", loose),
+    ],
+)
+def test_a_mistake_in_the_schema_is_found(owner, mistake, finds):
+    with owner.transaction(force_rollback=True):
+        owner.execute(mistake)
+        assert finds(owner)
+    assert finds(owner) == set()
 
 
 def test_the_apps_role_is_bound_by_policies(here, owner):
@@ -117,6 +153,17 @@ def test_no_row_of_another_tenant_can_be_written(here, owner, tenant, other):
                 session.execute(insert, {"row": row[0]})
 
 
+@pytest.mark.parametrize("change", ["UPDATE {} SET tenant_id = tenant_id", "DELETE FROM {}", "TRUNCATE {}"])
+def test_without_a_tenant_no_row_of_any_is_writable(here, owner, other, change):
+    """A row is out of sight or the app has no right to write to such tables at all."""
+    count = "SELECT count(*) FROM {}".format
+    for table in tenant_tables(owner):
+        before = owner.execute(count(table)).fetchone()
+        with suppress(ProgrammingError), here.database.transaction() as session:
+            assert session.execute(text(change.format(table))).rowcount == 0, table
+        assert owner.execute(count(table)).fetchone() == before != (0,), table
+
+
 @pytest.mark.parametrize("change", ["UPDATE participants SET balance = 0", "UPDATE api_keys SET revoked_at = now()"])
 def test_no_row_of_another_tenant_can_be_changed(here, owner, tenant, other, change):
     for acting_as in (tenant.id, None):
@@ -138,6 +185,41 @@ def test_the_ledger_is_permanent(here, owner, tenant, api, change):
         owner.execute(change)
 
     assert api.history("ana").json["total"] == 1
+
+
+LOGS = ("audit_entries", "platform_audit_entries")
+REWRITE = ["UPDATE {} SET actor = 'somebody else'", "UPDATE {} SET at = now()", "DELETE FROM {}", "TRUNCATE {}"]
+
+
+@pytest.mark.parametrize("table", LOGS)
+@pytest.mark.parametrize("change", REWRITE)
+def test_the_audit_logs_are_permanent(here, owner, tenant, table, change):
+    """Not for the app, and not for the owner."""
+    count = f"SELECT count(*), max(at) FROM {table}"
+    before = owner.execute(count).fetchone()
+
+    with pytest.raises(ProgrammingError, match="permission denied"), here.database.transaction(tenant.id) as session:
+        session.execute(text(change.format(table)))
+    with pytest.raises(psycopg.errors.RestrictViolation, match="audit entries are permanent"), owner.transaction():
+        owner.execute(change.format(table))
+
+    assert owner.execute(count).fetchone() == before
+
+
+def test_an_audit_log_goes_with_its_tenant_alone(here, owner, other):
+    """Once it is put out of use for good, and even then nothing is rewritten."""
+    of_other = f"audit_entries WHERE tenant_id = {other.id}"
+    rows = f"SELECT count(*) FROM {of_other}"
+    owner.execute("UPDATE tenants SET status = 'deleting' WHERE id = %s", [other.id])
+
+    with pytest.raises(psycopg.errors.RestrictViolation):
+        owner.execute(f"UPDATE audit_entries SET actor = 'x' WHERE tenant_id = {other.id}")
+    with pytest.raises(psycopg.errors.RestrictViolation):
+        owner.execute("DELETE FROM audit_entries")
+    assert owner.execute(rows).fetchone() > (0,)
+
+    owner.execute(f"DELETE FROM {of_other}")
+    assert owner.execute(rows).fetchone() == (0,)
 
 
 @pytest.mark.parametrize("table", ["participants", "idempotency_keys", "ladders", "tiers", "api_keys", "tenants"])

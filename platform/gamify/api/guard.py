@@ -1,13 +1,10 @@
 """The API's door: who calls, how often, where to and with what right, in that order, before any view runs."""
 
-import re
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from flask import Flask, Request, Response, current_app, g, request
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask import Flask, Response, current_app, g, request
 
 from gamify.api.body import drain
 from gamify.counters import Budget
@@ -19,25 +16,10 @@ from gamify.services.api_keys import Caller
 View = TypeVar("View", bound=Callable[..., Any])
 
 GUARDED = "/api/v1/gamify/"
-REQUEST_ID = re.compile(r"[A-Za-z0-9_\-.:]{1,128}")
-
-
-class NoApiSession(SecureCookieSessionInterface):
-    """Sessions for the dashboard only: no cookie means anything to the API, and none is read or set there."""
-
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Return the session of a page's request."""
-        return None if request.path.startswith("/api/") else super().open_session(app, request)
 
 
 def init_app(app: Flask, deployment: Deployment) -> None:
-    """Guard everything under the API's base path, and give every request an id."""
-    app.session_interface = NoApiSession()
-
-    @app.before_request
-    def name_request() -> None:
-        sent = request.headers.get("X-Request-ID", "")
-        g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    """Guard everything under the API's base path."""
 
     @app.before_request
     def guard() -> None:

@@ -8,6 +8,7 @@ import click
 from flask.cli import FlaskGroup, ScriptInfo
 
 from gamify.app import create_app
+from gamify.cli.audit import audit
 from gamify.cli.demo import demo
 from gamify.cli.keys import keys
 from gamify.cli.serve import serve
@@ -35,7 +36,7 @@ def group() -> None:
     """Points and tiers for many businesses."""
 
 
-for command in (demo, keys, serve, tenants, tiers, users, verify):
+for command in (audit, demo, keys, serve, tenants, tiers, users, verify):
     group.add_command(command)
 
 

@@ -29,6 +29,7 @@ from gamify.services.demo import Demo
 
 THREADS = 8  # a worker; few, because only one of them runs Python at a time
 PORTS_TO_TRY = 50
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # only compared with; where to reach them
 PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 GARBAGE_AFTER = 10_000  # objects made and kept before a search for cycles; a request makes few that stay
 GRACE = 10  # seconds a worker may take to finish what it has begun
@@ -49,6 +50,7 @@ def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool) -
     if free is None:
         raise click.ClickException(f"Port {port} on {host} is taken; choose another with --port.")
     _lend_servers(here)
+    _answer_to(here, host)
     here.database.close()  # nothing open is shared with the workers
     greeting = f"Gamify is ready at http://{_in_url(host)}:{free}"
     if is_demo:
@@ -119,6 +121,13 @@ def _lend_servers(here: Deployment) -> None:
         os.environ["REDIS_URL"] = here.servers.redis_url
 
 
+def _answer_to(here: Deployment, host: str) -> None:
+    """Whoever is told to listen at an address may be called by it; all addresses are no name."""
+    if host not in EVERY_ADDRESS:
+        os.environ.pop("ALLOWED_HOSTS_FILE", None)
+        os.environ["ALLOWED_HOSTS"] = ",".join([*here.settings.allowed_hosts, _in_url(host)])
+
+
 def _is_free(host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -131,7 +140,7 @@ def _is_free(host: str, port: int) -> bool:
 
 
 def _greet_when_ready(host: str, port: int, greeting: str) -> None:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # only compared with
+    reachable = EVERY_ADDRESS.get(host, host)
     while True:
         try:
             with urllib.request.urlopen(f"http://{_in_url(reachable)}:{port}/healthz", timeout=5):

@@ -1,8 +1,9 @@
 """The audit logs: what was changed, by whom and from where; written in the transaction of the change itself."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from gamify.models import AuditEntry, PlatformAuditEntry
 
 Entry = AuditEntry | PlatformAuditEntry
 AT_ONCE = 1_000  # rows a fetch, when all are wanted
+COLUMNS = ("at", "actor_kind", "actor", "actor_id", "address", "action", "subject", "before", "after", "request_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,20 @@ def search(session: Session, tenant_id: int | None, wanted: Filter, *, before: U
 def every(session: Session, tenant_id: int | None, wanted: Filter) -> Iterator[Entry]:
     """Yield all entries, newest first, without holding them all."""
     yield from session.scalars(_query(tenant_id, wanted).execution_options(yield_per=AT_ONCE))
+
+
+def shown(entry: Entry) -> dict[str, Any]:
+    """Return what `COLUMNS` name of an entry, ready for JSON."""
+    at = entry.at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    return {**{name: getattr(entry, name) for name in COLUMNS}, "at": at}
+
+
+def cells(entry: Entry) -> list[Any]:
+    """Return what `COLUMNS` name of an entry as cells of a table; what was before and after is JSON in them."""
+    return [
+        json.dumps(value, ensure_ascii=False, sort_keys=True) if isinstance(value, dict) else value
+        for value in shown(entry).values()
+    ]
 
 
 def _change(actor: Actor, action: str, subject: str, before: Any, after: Any) -> dict[str, Any]:

@@ -66,6 +66,11 @@ def both(session: Session, slug: str) -> Sequence[Tenant]:
     return [live, *session.scalars(select(Tenant).where(Tenant.sandbox_of == live.id))]
 
 
+def sandbox_id(session: Session, tenant_id: int) -> int:
+    """Return the number of a live tenant's sandbox."""
+    return session.scalars(select(Tenant.id).where(Tenant.sandbox_of == tenant_id)).one()
+
+
 def set_rate_limit(session: Session, tenant: Tenant, *, rate_limit: int, actor: Actor) -> None:
     """Allow `rate_limit` requests a minute (0: no limit)."""
     if not 0 <= rate_limit <= LARGEST_RATE_LIMIT:

@@ -1,0 +1,180 @@
+"""Nobody meets anything of another tenant's: every route of the API, with B's key and A's ids."""
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from gamify.api.guard import GUARDED
+
+from tests.harness import BASE, Answer, Api, TenantUnderTest, item, new_tenant, quote
+
+TENANT_TABLES = "SELECT relname FROM pg_class WHERE relforcerowsecurity AND relkind IN ('r', 'p') ORDER BY 1"
+AS_STORED = "to_jsonb(t) - '{last_used_at,last_used_address}'::text[]"
+ANN, BOB, CAT = "ann@shop.example", "bob", "cat"  # of both tenants, of A alone, of nobody
+KEY, BATCH_KEY = "order-1", "week-7"  # idempotency keys that A has used
+A_BATCH = [item(BOB, 1)]
+
+
+@dataclass
+class Neighbours:
+    """Tenant A with a history, and its neighbour B, who has one participant with A's id; `api` is B's."""
+
+    a: TenantUnderTest
+    as_a: Api
+    api: Api
+    award: str  # A's transactions
+    deduct: str
+    cursor: str
+
+    def stored_of_a(self, owner: Any) -> dict[str, list[str]]:
+        """Every row of A's, its sandbox included, but for when its keys were used."""
+        found = {}
+        for (table,) in owner.execute(TENANT_TABLES).fetchall():
+            rows = f"SELECT ({AS_STORED})::text FROM {table} AS t WHERE tenant_id = ANY(%s) ORDER BY 1"
+            found[table] = [row for (row,) in owner.execute(rows, [[self.a.id, self.a.sandbox_id]])]
+        return found
+
+
+@pytest.fixture
+def neighbours(api: Api, tenant: TenantUnderTest) -> Neighbours:
+    made = api.award(ANN, 700, reason="A's own reason", metadata={"of": "A"}, idempotency_key=KEY)
+    spent = api.deduct(ANN, 100)
+    api.award(BOB, 40)
+    api.batch(A_BATCH, headers={"Idempotency-Key": BATCH_KEY})
+    api.with_key(tenant.test_key).award(ANN, 5)
+    cursor = api.request("GET", f"{BASE}/points/transactions?limit=1").json["next_cursor"]
+    as_b = api.with_key(new_tenant(tenant.here).key)
+    as_b.award(ANN, 3)
+    return Neighbours(tenant, api, as_b, made.json["transaction_id"], spent.json["transaction_id"], cursor)
+
+
+def same_as_unknown(answer_to: Callable[[str], Answer], ids: list[str], unknown: str, *, status: int = 404) -> None:
+    """Claim that each id is answered as one that never existed, word for word but for the id and the request's own."""
+    never = answer_to(unknown)
+    for one in ids:
+        answer = answer_to(one)
+        assert (answer.status, never.status) == (status, status)
+        assert without_ids(answer, one) == without_ids(never, unknown)
+        assert set(answer.headers.keys()) == set(never.headers.keys())
+
+
+def without_ids(answer: Answer, one: str) -> str:
+    return re.sub(r'"request_id":"[^"]*"', "", answer.body.decode()).replace(one, "ID")
+
+
+def award(n: Neighbours) -> None:
+    assert n.api.award(ANN, 1).json["new_balance"] == 4
+    assert n.api.award(BOB, 1).json["new_balance"] == 1
+    fresh = n.api.award(ANN, 700, reason="A's own reason", metadata={"of": "A"}, idempotency_key=KEY)
+    assert "Idempotent-Replayed" not in fresh.headers
+    assert (fresh.json["new_balance"], fresh.json["transaction_id"] == n.award) == (704, False)
+
+
+def deduct(n: Neighbours) -> None:
+    same_as_unknown(lambda who: n.api.deduct(who, 1), [BOB], CAT, status=400)
+    assert n.api.deduct(ANN, 4).json["detail"] == "Insufficient points. Available: 3, requested: 4"
+    assert n.api.deduct(ANN, 1, idempotency_key=KEY).json["new_balance"] == 2
+
+
+def award_batch(n: Neighbours) -> None:
+    answer = n.api.batch([item(ANN, 1), item(BOB, 2), item(ANN, 700, idempotency_key=KEY)], headers={"Idempotency-Key": "batch"})
+
+    assert [result["new_balance"] for result in answer.json["results"]] == [4, 2, 704]
+    again = n.api.batch(A_BATCH, headers={"Idempotency-Key": BATCH_KEY})
+    assert "Idempotent-Replayed" not in again.headers
+    assert again.json["results"][0]["new_balance"] == 3
+
+
+def search(n: Neighbours) -> None:
+    path = f"{BASE}/points/transactions"
+    queries = (
+        "",
+        f"?cursor={n.cursor}",
+        f"?participant_id={quote(ANN)}",
+        "?metadata.of=A",
+        "?type=deduct",
+        "?reason=A's own reason",
+    )
+    for query in queries:
+        found = n.api.request("GET", path + query).json["transactions"]
+        assert {entry["participant_id"] for entry in found} <= {ANN}
+        assert {entry["amount"] for entry in found} <= {3}
+    same_as_unknown(lambda who: n.api.request("GET", f"{path}?participant_id={who}"), [BOB], CAT, status=200)
+
+
+def transaction(n: Neighbours) -> None:
+    look = lambda one: n.api.request("GET", f"{BASE}/points/transactions/{one}")  # noqa: E731  # it is the question itself
+
+    same_as_unknown(look, [n.award, n.deduct], str(uuid.uuid4()))
+
+
+def reverse(n: Neighbours) -> None:
+    for body in ({}, {"allow_partial": True}, {"idempotency_key": KEY}):
+        same_as_unknown(
+            lambda one, body=body: n.api.request("POST", f"{BASE}/points/transactions/{one}/reverse", body=body),  # type: ignore[misc]
+            [n.award, n.deduct],
+            str(uuid.uuid4()),
+        )
+
+
+def points(n: Neighbours) -> None:
+    assert n.api.points(ANN).json == {"participant_id": ANN, "balance": 3, "total_earned": 3, "total_spent": 0}
+    same_as_unknown(n.api.points, [BOB], CAT)
+    at = "?at=2100-01-01T00:00:00Z"
+    same_as_unknown(lambda who: n.api.request("GET", f"{BASE}/participants/{who}/points{at}"), [BOB], CAT)
+
+
+def history(n: Neighbours) -> None:
+    own = n.api.history(ANN).json
+    assert (own["total"], [entry["amount"] for entry in own["transactions"]]) == (1, [3])
+    same_as_unknown(n.api.history, [BOB], CAT)
+
+
+# What B tries on each route. A route without an entry here fails the test below: say how it keeps tenants apart.
+RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
+    ("POST", "/points/award"): award,
+    ("POST", "/points/deduct"): deduct,
+    ("POST", "/points/award-batch"): award_batch,
+    ("GET", "/points/transactions"): search,
+    ("GET", "/points/transactions/<uuid:transaction_id>"): transaction,
+    ("POST", "/points/transactions/<uuid:transaction_id>/reverse"): reverse,
+    ("GET", "/participants/<participant_id:participant_id>/points"): points,
+    ("GET", "/participants/<participant_id:participant_id>/points/transactions"): history,
+}
+
+
+def test_every_route_of_the_api_has_its_recipe(app: Flask):
+    routes = {
+        (method, rule.rule.removeprefix(BASE))
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith(GUARDED)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert routes == set(RECIPES)
+
+
+@pytest.mark.parametrize("route", RECIPES, ids=" ".join)
+def test_a_neighbour_meets_nothing_of_anothers_and_changes_nothing(neighbours: Neighbours, owner: Any, route: tuple[str, str]):
+    before = neighbours.stored_of_a(owner)
+    assert all(before[table] for table in ("participants", "ledger_entries", "idempotency_keys", "api_keys", "audit_entries"))
+
+    RECIPES[route](neighbours)
+
+    assert neighbours.stored_of_a(owner) == before
+
+
+def test_a_neighbours_sandbox_is_as_strange_as_its_shop(neighbours: Neighbours, tenant: TenantUnderTest):
+    """A's own test key meets nothing of A's live side, and the reverse."""
+    sandbox = neighbours.as_a.with_key(tenant.test_key)
+    [tried] = sandbox.history(ANN).json["transactions"]
+
+    tried_id = tried["transaction_id"]
+    for client, one in ((sandbox, neighbours.award), (neighbours.as_a, tried_id), (neighbours.api, tried_id)):
+        assert client.request("GET", f"{BASE}/points/transactions/{one}").status == 404
+    assert sandbox.points(BOB).status == 404
+    assert sandbox.balance(ANN) == 5
