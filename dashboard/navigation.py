@@ -15,5 +15,7 @@ LINKS = (
     Link("Tenants", "tenants.index", "tenants:read"),
     Link("People", "people.index", "people:read"),
     Link("Settings", "settings.index", "settings:write"),
+    Link("Audit log", "audit.index", "audit:read"),
+    Link("Platform log", "audit.platform", "platform_audit:read"),
     Link("Your account", "account.index", "account"),
 )
