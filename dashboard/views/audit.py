@@ -52,7 +52,9 @@ def platform_download() -> Response:
 
 def _tenant_id() -> int:
     """The visitor's tenant, or its sandbox if that is asked for."""
-    tenant_id: int = who().user.tenant_id
+    tenant_id: int | None = who().user.tenant_id
+    if tenant_id is None:
+        raise RuntimeError("only people of a tenant may see this")
     if request.args.get("mode") != "test":
         return tenant_id
     with database().transaction() as session:
