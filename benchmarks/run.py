@@ -219,6 +219,7 @@ def _verify(stage: Stage, tenants: list[Tenant]) -> dict:
     for tenant in tenants:
         with stage.database.transaction() as session:
             found = session.get_one(models.Tenant, tenant.id)
+        with stage.database.transaction() as session:
             verification.begin(session, found)
             report = verification.verify(session, found)
         entries, wrong = entries + report.entry_count, wrong + len(report.differences)

@@ -6,18 +6,21 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
+import redis
 from flask.testing import FlaskClient
 from gamify.config import LOOPBACK, Settings
 from gamify.db import act_as
 from gamify.deployment import Deployment
-from gamify.embedded import EmbeddedServers
+from gamify.embedded import EmbeddedServers, _valkey_binary
 from gamify.services import api_keys, tenants, tiers, verification
 from gamify.services.audit import SYSTEM
 from sqlalchemy import text
@@ -68,7 +71,7 @@ class TenantUnderTest:
     key: str
     test_key: str
 
-    def issue(self, *scopes: str, rate_limit: int = 0, mode: str = "live") -> str:
+    def issue(self, *scopes: str, rate_limit: int = 0, mode: str = "live", networks: Sequence[str] = ()) -> str:
         """Make another key."""
         with self.here.database.transaction() as session:
             tenant = tenants.get(session, self.slug, mode=mode)
@@ -79,6 +82,7 @@ class TenantUnderTest:
                 pepper=self.here.settings.api_key_pepper,
                 scopes=scopes,
                 rate_limit=rate_limit,
+                allowed_networks=networks,
                 actor=SYSTEM,
             )
         secrets_issued.note(secret)
@@ -292,6 +296,33 @@ def stop(server: Server) -> None:
         if server.process.stdout:
             server.process.stdout.close()
         sys.stderr.write(server.log.read_text())  # beside the test that failed
+
+
+class Valkey:
+    """A server of this test's own, on a port that stays the same."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.folder = free_port(), folder
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        self.process = subprocess.Popen([_valkey_binary(), *options], stdout=subprocess.DEVNULL)
+        with redis.Redis(port=self.port) as client:
+            for _ in range(500):
+                try:
+                    client.ping()
+                except redis.ConnectionError:
+                    time.sleep(0.01)
+                else:
+                    return
+        raise AssertionError("Valkey did not start")
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
 
 
 def gamify(settings: Settings, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

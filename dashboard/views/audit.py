@@ -52,9 +52,9 @@ def platform_download() -> Response:
 
 def _tenant_id() -> int:
     """The visitor's tenant, or its sandbox if that is asked for."""
-    tenant_id: int | None = who().user.tenant_id
+    tenant_id = who().user.tenant_id
     if tenant_id is None:
-        raise RuntimeError("only people of a tenant may see this")
+        raise RuntimeError("operators have no tenant, and no permission for this page")
     if request.args.get("mode") != "test":
         return tenant_id
     with database().transaction() as session:

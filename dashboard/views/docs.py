@@ -24,6 +24,12 @@ PROBLEMS = (
     Problem(401, "unauthenticated", "A valid API key is needed", "Check X-API-Key: it may be mistyped, revoked or expired."),
     Problem(403, "cross_site", "The request comes from another site", "Send it from a page of the dashboard itself."),
     Problem(403, "missing_scope", "The API key lacks a scope", "Ask a tenant admin for a key with the scope that is named."),
+    Problem(
+        403,
+        "address_not_allowed",
+        "The API key may not be used from this address",
+        "The detail names the address; ask a tenant admin to add it to the networks of the key.",
+    ),
     Problem(403, "tenant_suspended", "The tenant is suspended", "Ask the operator of the platform."),
     Problem(404, "not_found", "Nothing there", "Check the address; a participant exists from the first award on."),
     Problem(405, "method_not_allowed", "Wrong method", "The header Allow lists the right ones."),

@@ -66,6 +66,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     asked record;
     available bigint;
+    is_covered boolean;
     done ledger_outcome;
     ladder ladders;
     held_tier smallint;
@@ -107,10 +108,26 @@ BEGIN
                       asked.key, asked.api_key_id, asked.request_id, p.last_entry_at, NULL
             INTO entry;
         ELSE
-            SELECT p.balance INTO available FROM participants AS p
-            WHERE p.tenant_id = in_tenant AND p.external_id = asked.participant
-            FOR NO KEY UPDATE;
-            IF NOT FOUND OR available < -asked.points THEN
+            LOOP
+                UPDATE participants AS p SET
+                    balance = p.balance + asked.points,
+                    total_spent = p.total_spent - asked.points,
+                    entry_count = p.entry_count + 1,
+                    last_entry_at = GREATEST(clock_timestamp(), p.last_entry_at + interval '1 us')
+                WHERE p.tenant_id = in_tenant AND p.external_id = asked.participant AND p.balance >= -asked.points
+                RETURNING in_tenant, p.id, p.entry_count, entry_id(p.last_entry_at), 'deduct', asked.points,
+                          p.balance, p.total_earned, p.total_spent, NULL, p.tier, NULL, asked.reason, asked.metadata,
+                          asked.key, asked.api_key_id, asked.request_id, p.last_entry_at, NULL
+                INTO entry;
+                is_covered := FOUND;
+                EXIT WHEN is_covered;
+                -- A refusal tells what there is, under the lock. If that has become enough meanwhile, deduct after all.
+                SELECT p.balance INTO available FROM participants AS p
+                WHERE p.tenant_id = in_tenant AND p.external_id = asked.participant
+                FOR NO KEY UPDATE;
+                EXIT WHEN NOT FOUND OR available < -asked.points;
+            END LOOP;
+            IF NOT is_covered THEN
                 available := COALESCE(available, 0);
                 done := (asked.n, 'refused', NULL, NULL, NULL, available, false);
                 RETURN NEXT done;
@@ -120,16 +137,6 @@ BEGIN
                 END IF;
                 CONTINUE;
             END IF;
-            UPDATE participants AS p SET
-                balance = p.balance + asked.points,
-                total_spent = p.total_spent - asked.points,
-                entry_count = p.entry_count + 1,
-                last_entry_at = GREATEST(clock_timestamp(), p.last_entry_at + interval '1 us')
-            WHERE p.tenant_id = in_tenant AND p.external_id = asked.participant
-            RETURNING in_tenant, p.id, p.entry_count, entry_id(p.last_entry_at), 'deduct', asked.points,
-                      p.balance, p.total_earned, p.total_spent, NULL, p.tier, NULL, asked.reason, asked.metadata,
-                      asked.key, asked.api_key_id, asked.request_id, p.last_entry_at, NULL
-            INTO entry;
         END IF;
         entries := entries || entry;
         positions := positions || asked.n;

@@ -7,9 +7,10 @@ import pytest
 from flask import Flask
 from gamify.app import create_app
 from gamify.config import Settings
+from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers
 
-from tests.harness import Api, free_port, make_database, settings_for
+from tests.harness import Api, TenantUnderTest, free_port, make_database, settings_for
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
@@ -21,8 +22,14 @@ def test_health_needs_no_key_and_counts_for_none(api: Api, path: str):
     assert not [name for name in answer.headers if name[0].startswith("X-RateLimit")]
 
 
-def test_ready_tells_what_it_has_looked_at(api: Api):
-    assert api.request("GET", "/readyz").json == {"status": "ready", "database": True, "migrations": True, "redis": True}
+def test_ready_tells_what_it_has_looked_at(api: Api, here: Deployment):
+    assert api.request("GET", "/readyz").json == {
+        "status": "ready",
+        "database": True,
+        "migrations": True,
+        "redis": True,
+        "limiter_fallbacks": here.counters.fallback_count,
+    }
 
 
 def answer_of(app: Flask, path: str) -> tuple[int, dict]:
@@ -36,7 +43,19 @@ def answer_of(app: Flask, path: str) -> tuple[int, dict]:
 def test_without_redis_it_is_ready(settings: Settings):
     app = create_app(dataclasses.replace(settings, redis_url=f"redis://127.0.0.1:{free_port()}"))
 
-    assert answer_of(app, "/readyz") == (200, {"status": "ready", "database": True, "migrations": True, "redis": False})
+    status, said = answer_of(app, "/readyz")
+
+    assert (status, said["status"], said["redis"]) == (200, "ready", False)
+
+
+def test_ready_tells_how_many_requests_were_counted_without_redis(settings: Settings, tenant: TenantUnderTest):
+    app = create_app(dataclasses.replace(settings, redis_url=f"redis://127.0.0.1:{free_port()}"))
+    api = Api(app.test_client(), tenant.key)
+    before = api.request("GET", "/readyz").json["limiter_fallbacks"]
+    for _ in range(3):
+        api.award("p", 1)
+
+    assert (before, answer_of(app, "/readyz")[1]["limiter_fallbacks"]) == (0, 3)
 
 
 def test_without_a_database_it_is_alive_but_not_ready(settings: Settings):

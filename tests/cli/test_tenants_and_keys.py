@@ -4,12 +4,16 @@ import itertools
 import json
 import os
 import re
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.cli.asserting import fails, prints
-from tests.harness import Api
+from tests.harness import Api, environment, new_tenant
 
 slugs = (f"cli-{os.getpid()}-{n}" for n in itertools.count())
 
@@ -37,6 +41,8 @@ def test_tenants_create_prints_one_json_object(settings):
         (["keys", "create", "nobody-here", "--name", "k"], "nobody-here"),
         (["keys", "list", "nobody-here"], "nobody-here"),
         (["keys", "revoke", "gk_live_nothing0"], "gk_live_nothing0"),
+        (["keys", "roll", "gk_live_nothing0"], "gk_live_nothing0"),
+        (["tenants", "delete", "nobody-here", "--yes"], "nobody-here"),
     ],
 )
 def test_an_error_is_one_sentence_on_stderr(refuses, arguments, names):
@@ -53,6 +59,7 @@ def test_an_error_is_one_sentence_on_stderr(refuses, arguments, names):
         ["tenants", "set", "x", "--rate-limit", "many"],
         ["tenants", "set", "x", "--mode", "prod"],
         ["keys", "create", "x", "--name", "k", "--scope", "points:admin"],
+        ["keys", "roll", "gk_live_nothing0", "--overlap", "2h"],
         ["serve", "--port", "http"],
         ["serve", "--workers", "0"],
     ],
@@ -118,6 +125,85 @@ def test_keys_revoke_stops_a_key_at_once_and_list_shows_no_secret(settings, tena
     [line] = [line for line in listed.splitlines() if secret[:16] in line]
     assert "revoked" in line
     assert len(re.findall(r"\tvalid\t", listed)) == 2
+
+
+def test_keys_create_with_an_expiry_and_networks_shows_in_the_list(settings, tenant, api):
+    options = ("--expires-in", "90d", "--allow", "192.0.2.7", "--allow", "2001:db8::/32")
+    made = json.loads(prints(settings, "keys", "create", tenant.slug, "--name", "k", *options, "--json"))
+
+    [line] = [line for line in prints(settings, "keys", "list", tenant.slug).splitlines() if made["prefix"] in line]
+    day = (datetime.now(UTC) + timedelta(days=90)).strftime("%Y-%m-%d")
+    assert "192.0.2.7/32,2001:db8::/32" in line
+    assert f"until {day}" in line
+    assert "never used" in line
+    assert api.with_key(made["api_key"]).award("p", 1).code == "address_not_allowed"
+    assert "allowed_networks" in fails(settings, "keys", "create", tenant.slug, "--name", "k", "--allow", "192.0.2.7/8")
+
+
+@pytest.mark.parametrize("wrong", ["", "90", "0d", "-1d", "1y", "1.5d", "100000d", "d", "1 d"])
+def test_an_expiry_is_a_number_of_hours_days_or_weeks(refuses, tenant, wrong):
+    refuses("keys", "create", tenant.slug, "--name", "k", "--expires-in", wrong, code=2)
+
+
+def test_keys_roll_prints_the_new_key_and_both_work_for_the_overlap(settings, tenant, api):
+    old = tenant.issue()
+    assert api.with_key(old).award("p", 1).status == 200
+
+    made = json.loads(prints(settings, "keys", "roll", old[:16], "--overlap", "1h", "--json"))
+
+    assert set(made) == {"api_key", "prefix"}
+    assert made["api_key"].startswith(made["prefix"])
+    assert [api.with_key(key).award("p", 1).status for key in (old, made["api_key"])] == [200, 200]
+    [line] = [line for line in prints(settings, "keys", "list", tenant.slug).splitlines() if old[:16] in line]
+    assert "\trolling\t" in line
+    assert "rolling" in fails(settings, "keys", "roll", old[:16])
+
+
+def test_keys_roll_without_overlap_stops_the_old_key_at_once(settings, tenant, api):
+    old = tenant.issue()
+    assert api.with_key(old).award("p", 1).status == 200
+
+    new = prints(settings, "keys", "roll", old[:16], "--overlap", "0h").split()[0]
+
+    assert [api.with_key(key).award("p", 1).status for key in (old, new)] == [401, 200]
+
+
+def test_tenants_delete_removes_a_tenant_and_says_so(settings, here, app):
+    doomed = new_tenant(here)
+    api = Api(app.test_client(), doomed.key)
+    api.award("p", 5)
+
+    assert "is deleted" in prints(settings, "tenants", "delete", doomed.slug, "--yes")
+
+    assert api.award("p", 5).status == 401
+    assert doomed.slug not in prints(settings, "tenants", "list")
+    assert doomed.slug in fails(settings, "tenants", "delete", doomed.slug, "--yes")
+
+
+def test_tenants_delete_away_from_a_terminal_wants_to_be_sure(settings, tenant, api):
+    said = fails(settings, "tenants", "delete", tenant.slug, stdin="y\n")
+
+    assert "--yes" in said
+    assert api.award("p", 5).status == 200
+
+
+def test_tenants_delete_killed_in_the_middle_goes_on_when_run_again(settings, here, app):
+    doomed = new_tenant(here)
+    api = Api(app.test_client(), doomed.key)
+    api.award("p", 5)
+    command = [sys.executable, "-m", "gamify.cli", "tenants", "delete", doomed.slug, "--yes"]
+    process = subprocess.Popen(command, env=environment(settings))
+    while api.award("p", 5).status == 200:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+
+    left = prints(settings, "tenants", "list")
+    assert re.search(rf"{doomed.slug}\ttest\tdeleting", left)
+    assert "being deleted" in fails(settings, "tenants", "resume", doomed.slug)
+    assert json.loads(prints(settings, "verify", doomed.slug, "--json"))["tenants"] == 0
+    prints(settings, "tenants", "delete", doomed.slug, "--yes")
+    assert doomed.slug not in prints(settings, "tenants", "list")
 
 
 @pytest.mark.parametrize("command", [["--help"], ["keys", "create", "--help"], ["routes"], ["db", "current"]])

@@ -129,3 +129,10 @@ def test_an_owner_who_is_no_superuser_and_another_login_are_enough(cluster, run_
         login.execute("DELETE FROM ledger_entries")
     with psycopg.connect(keeper) as login, pytest.raises(psycopg.errors.RestrictViolation):
         login.execute("TRUNCATE ledger_entries")
+    refused = gamify(serving, "tenants", "delete", "acme", "--yes")
+    assert (refused.returncode, "DATABASE_OWNER_URL" in refused.stderr) == (1, True)
+    assert "active" in succeed(serving, "tenants", "list")
+    succeed(migrating, "tenants", "delete", "acme", "--yes")
+    with psycopg.connect(url_of(cluster, "points")) as admin:
+        assert admin.execute("SELECT count(*) FROM participants").fetchone() == (0,)
+        assert admin.execute("SELECT count(*) FROM tenants").fetchone() == (0,)

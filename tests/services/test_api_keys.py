@@ -85,7 +85,7 @@ def test_nothing_stored_gives_the_secret_away(here, issue, owner):
 def test_no_scopes_means_all(here, issue):
     _, secret = issue()
 
-    assert authenticate(here, secret).scopes == {"points:read", "points:write"}
+    assert authenticate(here, secret).scopes == set(api_keys.SCOPES)
 
 
 def test_a_key_speaks_for_its_tenant_or_sandbox_with_its_limits(here, tenant, issue):

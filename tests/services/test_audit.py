@@ -15,7 +15,7 @@ import gamify.services
 import pytest
 from gamify.db import act_as
 from gamify.errors import Invalid
-from gamify.services import api_keys, audit, spreadsheet, tenants, tiers, users
+from gamify.services import api_keys, audit, deletion, spreadsheet, tenants, tiers, users
 from gamify.services.audit import Actor, Filter
 from gamify.services.period import period
 from sqlalchemy.orm import Session
@@ -74,6 +74,17 @@ def revoke_key(session: Session, t: TenantUnderTest) -> Rows:
     return Counter({(TENANT, "api_key.revoke"): 1})
 
 
+def roll_key(session: Session, t: TenantUnderTest) -> Rows:
+    api_keys.roll(session, t.key, overlap=timedelta(hours=1), pepper=PEPPER, actor=ANA, now=datetime.now(UTC))
+    return Counter({(TENANT, "api_key.roll"): 1})
+
+
+def delete_tenant(session: Session, t: TenantUnderTest) -> Rows:
+    for _ in range(2):  # taken up again, it is still one deletion
+        deletion.begin(session, t.slug, actor=ANA)
+    return Counter({(PLATFORM, "tenant.delete"): 1})
+
+
 def replace_tiers(session: Session, t: TenantUnderTest) -> Rows:
     act_as(session, t.id)
     tiers.replace(session, t.id, {"only": 5}, actor=ANA)
@@ -93,6 +104,8 @@ RECIPES: dict[str, Recipe] = {
     "tenants.set_status": suspend_tenant,
     "api_keys.issue": issue_key,
     "api_keys.revoke": revoke_key,
+    "api_keys.roll": roll_key,
+    "deletion.begin": delete_tenant,
     "tiers.replace": replace_tiers,
     "users.create": create_user,
 }

@@ -2,7 +2,6 @@
 
 import itertools
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import redis
 from gamify.app import create_app
 from gamify.counters import Budget, Counters
-from gamify.embedded import _valkey_binary
 
-from tests.harness import Api, free_port
+from tests.harness import Api, Valkey, free_port
 
 numbers = itertools.count(time.time_ns())
 SLOWEST = 0.25 + 0.25  # seconds: what is promised, and what a busy machine may add
@@ -193,33 +190,6 @@ def test_without_redis_requests_go_on_under_their_limit(settings, tenant, absent
 
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
     assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
-
-
-class Valkey:
-    """A server of this test's own, on a port that stays the same."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port, self.folder = free_port(), folder
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
-        self.process = subprocess.Popen([_valkey_binary(), *options], stdout=subprocess.DEVNULL)
-        with redis.Redis(port=self.port) as client:
-            for _ in range(500):
-                try:
-                    client.ping()
-                except redis.ConnectionError:
-                    time.sleep(0.01)
-                else:
-                    return
-        raise AssertionError("Valkey did not start")
-
-    def kill(self) -> None:
-        if self.process:
-            self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture

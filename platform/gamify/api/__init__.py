@@ -11,7 +11,7 @@ def init_app(app: Flask, deployment: Deployment) -> None:
     """Put the API into `app`."""
     app.json = OrjsonProvider(app)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    guard.init_app(app, lambda: deployment.callers)
+    guard.init_app(app, deployment)
     problems.init_app(app)
     api = document.init_app(app)
     for blueprint in (points.blp, transactions.blp, participants.blp):

@@ -1,29 +1,31 @@
 """The API's door: who calls, how often, where to and with what right, in that order, before any view runs."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
 from gamify.api.body import drain
 from gamify.counters import Budget
-from gamify.errors import MissingScope, RateLimited, TenantSuspended, Unauthenticated
+from gamify.deployment import Deployment
+from gamify.errors import AddressNotAllowed, MissingScope, RateLimited, TenantSuspended, Unauthenticated
+from gamify.services import networks
 from gamify.services.api_keys import Caller
-from gamify.services.callers import Callers
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 GUARDED = "/api/v1/gamify/"
 
 
-def init_app(app: Flask, callers: Callable[[], Callers]) -> None:
+def init_app(app: Flask, deployment: Deployment) -> None:
     """Guard everything under the API's base path."""
 
     @app.before_request
     def guard() -> None:
         if not f"{request.path}/".startswith(GUARDED):
             return
-        admitted = callers().admit(request.headers.get("X-API-Key", ""))
+        admitted = deployment.callers.admit(request.headers.get("X-API-Key", ""))
         if admitted is None:
             raise Unauthenticated
         g.caller, g.budget = who, budget = admitted
@@ -32,6 +34,7 @@ def init_app(app: Flask, callers: Callable[[], Callers]) -> None:
         if request.routing_exception is not None:
             raise request.routing_exception
         _check_right(who)
+        deployment.last_used.note(who.tenant_id, who.api_key_id, request.remote_addr, now=datetime.now(UTC))
 
     app.after_request(finish)
 
@@ -74,6 +77,8 @@ def caller() -> Caller:
 
 
 def _check_right(who: Caller) -> None:
+    if who.networks and not networks.contain(who.networks, request.remote_addr):
+        raise AddressNotAllowed(request.remote_addr)
     scope = scope_of(current_app, request.endpoint or "", request.method)
     if scope is None or scope not in who.scopes:
         raise MissingScope(str(scope))

@@ -20,8 +20,16 @@ def healthz() -> Response:
 
 @bp.get("/readyz")
 def readyz() -> tuple[Response, int, dict[str, str]]:
-    """Ready when the database can be reached and has every migration; Redis is reported, not required."""
-    checks: dict[str, Any] = {"database": False, "migrations": False, "redis": counters().is_reachable()}
+    """Ready when the database can be reached and has every migration; Redis is reported, not required.
+
+    `limiter_fallbacks` is how many requests this process has counted by itself because Redis was away.
+    """
+    checks: dict[str, Any] = {
+        "database": False,
+        "migrations": False,
+        "redis": counters().is_reachable(),
+        "limiter_fallbacks": counters().fallback_count,
+    }
     try:
         checks["migrations"] = schema.is_current(database().engine)
         checks["database"] = True

@@ -1,10 +1,17 @@
 """`gamify tenants`."""
 
+import sys
+import time
+from collections.abc import Sequence
+
 import click
 
 from gamify.cli.shared import as_json, mode, operator_at_terminal, rate_limit, show, with_deployment
 from gamify.deployment import Deployment
+from gamify.models import Tenant
+from gamify.services import deletion
 from gamify.services import tenants as service
+from gamify.services.callers import FRESH
 
 
 @click.group()
@@ -63,6 +70,44 @@ def suspend(here: Deployment, slug: str) -> None:
 def resume(here: Deployment, slug: str) -> None:
     """Let a suspended tenant work again."""
     _set_status(here, slug, "active")
+
+
+@tenants.command()
+@click.argument("slug")
+@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+@with_deployment
+def delete(here: Deployment, slug: str, is_sure: bool) -> None:
+    """Delete a tenant, its sandbox and everything in them, for good.
+
+    Interrupted, it goes on where it was when it is run again.
+    """
+    with here.database.transaction() as session:
+        service.get(session, slug)
+    deletion.check_rights(here.database)
+    if not is_sure:
+        if not sys.stdin.isatty():
+            raise click.ClickException(f"Deleting {slug} cannot be undone; say --yes if you mean it.")
+        click.confirm(f"Delete {slug}, its sandbox and everything in them, for good?", abort=True, err=True)
+    with here.database.transaction() as session:
+        both = deletion.begin(session, slug, actor=operator_at_terminal())
+    began = time.monotonic()
+    for tenant in both:
+        here.counters.advance(tenant.id)
+    _sweep(here, both)
+    time.sleep(max(0.0, began + FRESH - time.monotonic()))  # without Redis, workers may have known a key until now
+    _sweep(here, both)
+    deletion.finish(here.database, both)
+    click.echo(f"{slug} is deleted.")
+
+
+def _sweep(here: Deployment, both: Sequence[Tenant]) -> None:
+    is_shown = sys.stderr.isatty()
+    for tenant in both:
+        if not is_shown:
+            deletion.sweep(here.database, tenant.id)
+        elif rows := deletion.size(here.database, tenant.id):
+            with click.progressbar(length=rows, label=f"{tenant.slug} ({tenant.mode})", file=sys.stderr) as bar:
+                deletion.sweep(here.database, tenant.id, progress=bar.update)
 
 
 def _set_status(here: Deployment, slug: str, status: str) -> None:

@@ -17,6 +17,7 @@ SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 LONGEST_NAME = 200
 LARGEST_RATE_LIMIT = 2**53 - 1  # Redis scripts count in doubles
 MODES = ("live", "test")
+DELETING = "deleting"  # the status that is never left
 STARTER_TIERS = {"bronze": 0, "silver": 500, "gold": 1500}
 
 
@@ -80,9 +81,11 @@ def set_rate_limit(session: Session, tenant: Tenant, *, rate_limit: int, actor: 
 
 
 def set_status(session: Session, slug: str, *, status: str, actor: Actor) -> Sequence[Tenant]:
-    """Suspend or resume a tenant together with its sandbox; return both."""
+    """Suspend or resume a tenant together with its sandbox; return both. Raises `Conflict` if they are being deleted."""
     found = both(session, slug)
     before = found[0].status
+    if before == DELETING:
+        raise Conflict(f"The tenant {slug} is being deleted; that cannot be undone.")
     for tenant in found:
         tenant.status = status
     session.flush()

@@ -1,0 +1,90 @@
+"""When each key was last used, and from where: remembered in the process, and written from time to time.
+
+No request writes. A thread looks every few seconds at what was used, and writes a key once a minute at most; of several
+processes the first one writes.
+"""
+
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+
+from gamify.db import Database
+from gamify.errors import DomainError
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 15.0  # seconds until a use can be seen
+LONGEST_ADDRESS = 64
+END_WITHIN = 2.0  # seconds for the last look
+
+# Time goes by the minute, so only the first of several processes finds anything to change.
+WRITE = text("""
+    UPDATE api_keys SET last_used_at = :at, last_used_address = :address
+    WHERE tenant_id = :tenant_id AND id = :key_id AND (last_used_at IS NULL OR last_used_at < :at)
+""")
+
+Key = tuple[int, int]  # tenant and key
+Use = tuple[datetime, str | None]  # the minute, and from where
+
+
+class LastUsed:
+    """Remembers uses and writes them. Its thread starts with the first use, so a fork before that is harmless."""
+
+    def __init__(self, database: Database, *, look_every: float = LOOK_EVERY) -> None:
+        self._database, self._look_every = database, look_every
+        self._used: dict[Key, Use] = {}  # since the last look
+        self._written: dict[Key, datetime] = {}  # the minute
+        self._thread: threading.Thread | None = None
+        self._lock, self._ended = threading.Lock(), threading.Event()
+
+    def note(self, tenant_id: int, key_id: int, address: str | None, *, now: datetime) -> None:
+        """Remember that a key is being used."""
+        self._used[tenant_id, key_id] = now.replace(second=0, microsecond=0), address
+        if self._thread is None:
+            self._start()
+
+    def write(self, *, now: datetime) -> None:
+        """Write the uses of keys that this process has not written in their minute. Without a database, next time will do."""
+        used = {key: self._used.pop(key) for key in list(self._used)}  # others go on adding meanwhile
+        recent = now - timedelta(minutes=2)
+        self._written = {key: minute for key, minute in self._written.items() if minute > recent}
+        due = sorted(key for key, (minute, _) in used.items() if self._written.get(key) != minute)
+        try:
+            for tenant_id in dict.fromkeys(tenant_id for tenant_id, _ in due):
+                self._write_of(tenant_id, {key: used[key] for key in due if key[0] == tenant_id})
+        except DomainError as error:
+            log.debug("last uses wait for the database: %s", error)
+            for key in due:
+                self._used.setdefault(key, used[key])
+
+    def close(self) -> None:
+        """Write what is left, if that is quick, and stop."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(END_WITHIN)
+
+    def _write_of(self, tenant_id: int, used: dict[Key, Use]) -> None:
+        with self._database.transaction(tenant_id) as session:
+            for (_, key_id), (minute, address) in used.items():  # ascending, so that processes never wait in a circle
+                values = {"tenant_id": tenant_id, "key_id": key_id, "at": minute}
+                session.execute(WRITE, values | {"address": address and address[:LONGEST_ADDRESS]})
+        self._written |= {key: minute for key, (minute, _) in used.items()}
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="last-used", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._look_every):
+            self._write_safely()
+        self._write_safely()
+
+    def _write_safely(self) -> None:
+        try:
+            self.write(now=datetime.now(UTC))
+        except Exception:  # the thread must live, whatever one look has met
+            log.exception("last uses were not written")
