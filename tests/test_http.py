@@ -34,7 +34,7 @@ def client_of(settings: Settings) -> Iterator[Make]:
     def make(**changes: Any) -> FlaskClient:
         app = create_app(dataclasses.replace(settings, **changes))
         made.append(app)
-        for path in ("/dashboard/remember", f"{BASE}/remember"):
+        for path in ("/remember", f"{BASE}/remember"):
             app.add_url_rule(path, path, remember, methods=["GET", "POST"])
         app.add_url_rule("/whence", "whence", lambda: {"from": request.remote_addr, "by": request.scheme, "to": request.host})
         return app.test_client()
@@ -167,17 +167,17 @@ def test_a_forwarded_host_is_checked_too(client_of: Make):
 
 def cookie(client: FlaskClient, **kwargs: Any) -> tuple[str, set[str]]:
     """The name and the attributes of the cookie that a page sets."""
-    [sent] = client.get("/dashboard/remember", **kwargs).headers.getlist("Set-Cookie")
+    [sent] = client.get("/remember", **kwargs).headers.getlist("Set-Cookie")
     pair, *attributes = sent.split("; ")
     return pair.partition("=")[0], set(attributes)
 
 
 def test_the_cookie_is_for_this_host_and_not_for_scripts(client_of: Make):
-    assert cookie(client_of()) == ("gamify", {"HttpOnly", "SameSite=Lax", "Path=/"})
+    assert cookie(client_of()) == ("session", {"HttpOnly", "SameSite=Lax", "Path=/"})
 
 
 def test_under_https_and_in_production_the_cookie_is_secure_and_bound_to_the_host(client_of: Make):
-    bound = ("__Host-gamify", {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"})
+    bound = ("__Host-session", {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"})
 
     assert cookie(client_of(), base_url=HTTPS) == bound
     assert cookie(client_of(environment="production")) == bound
@@ -186,15 +186,15 @@ def test_under_https_and_in_production_the_cookie_is_secure_and_bound_to_the_hos
 def test_a_page_finds_its_session_again_and_nobody_elses(client_of: Make):
     client = client_of()
 
-    assert client.get("/dashboard/remember").json == {}
-    assert client.get("/dashboard/remember").json == {"seen": True}
-    client.set_cookie("gamify", "eyJzZWVuIjp0cnVlfQ.aSSSSg.AAAAAAAAAAAAAAAAAAAAAAAAAAA")
-    assert client.get("/dashboard/remember").json == {}
+    assert client.get("/remember").json == {}
+    assert client.get("/remember").json == {"seen": True}
+    client.set_cookie("session", "eyJzZWVuIjp0cnVlfQ.aSSSSg.AAAAAAAAAAAAAAAAAAAAAAAAAAA")
+    assert client.get("/remember").json == {}
 
 
 def test_the_api_neither_reads_nor_sets_a_cookie(client_of: Make, tenant: TenantUnderTest):
     client = client_of()
-    client.get("/dashboard/remember")
+    client.get("/remember")
     sent = {"X-API-Key": tenant.key}
 
     with_cookie = client.get(POINTS)
@@ -220,7 +220,7 @@ def test_no_other_origin_is_let_in_by_the_api(api: Api, method: str):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_a_change_that_another_site_sends_is_refused(app: Flask, method: str):
-    answer = app.test_client().open("/dashboard/nothing", method=method, headers={"Sec-Fetch-Site": "cross-site"})
+    answer = app.test_client().open("/nothing", method=method, headers={"Sec-Fetch-Site": "cross-site"})
 
     assert (answer.status_code, answer.json["code"]) == (403, "cross_site")
 

@@ -80,7 +80,8 @@ class PageSessions(SecureCookieSessionInterface):
 
     def get_cookie_name(self, app: Flask) -> str:
         """A browser takes `__Host-` only with Secure, from this very host and for all of it."""
-        return "__Host-gamify" if self.get_cookie_secure(app) else "gamify"
+        name = super().get_cookie_name(app)
+        return f"__Host-{name}" if self.get_cookie_secure(app) else name
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Always in production; elsewhere when the request came by https."""

@@ -73,9 +73,9 @@ def test_nobody_sees_another_tenants_log(here, tenant, admin):
 
 
 @pytest.mark.parametrize("file", ["", ".csv"])
-def test_the_platforms_log_is_the_operators_alone(app, here, tenant, admin, operator, file):
+def test_the_platforms_log_is_the_operators_alone(app, tenant, admin, operator, file):
     analyst = Browser(app)
-    analyst.sign_in(new_user(here, tenant.slug, role="analyst").email)
+    analyst.sign_in(new_user(tenant.here, tenant.slug, role="analyst").email)
 
     assert operator.get(OF_PLATFORM + file).status == 200
     assert f"{tenant.slug} (live)" in operator.get(f"{OF_PLATFORM}{file}?action=tenant.create").text

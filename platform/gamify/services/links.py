@@ -95,7 +95,9 @@ def withdraw(session: Session, tenant_id: int | None, link_id: str, *, actor: Ac
         if link.digest.hex() == link_id:
             link.used_at = now
             session.flush()
-            person_log.write(session, tenant_id, actor, action="invitation.withdraw", subject=link.email)
+            person_log.write(
+                session, tenant_id, actor, action="invitation.withdraw", subject=link.email, before={"role": link.role}
+            )
             return
     raise NotFound("There is no such invitation; it may have been accepted.")
 

@@ -68,7 +68,8 @@ def confirm(session: Session, vault: Vault, user: User, *, ticket: str, code: st
     changed = update(User).where(User.id == user.id, User.totp_secret.is_(None)).values(values).returning(User.id)
     if session.scalar(changed) is None:
         raise Conflict("Your second factor is on already.")
-    person_log.write(session, user.tenant_id, actor, action="user.second_factor_on", subject=user.email)
+    said = {"before": {"second_factor": False}, "after": {"second_factor": True}}
+    person_log.write(session, user.tenant_id, actor, action="user.second_factor_on", subject=user.email, **said)
     return codes
 
 
@@ -94,7 +95,8 @@ def disable(session: Session, user: User, tenant: Tenant | None, *, actor: Actor
         return
     user.totp_secret, user.recovery_digests = None, []
     session.flush()
-    person_log.write(session, user.tenant_id, actor, action="user.second_factor_off", subject=user.email)
+    said = {"before": {"second_factor": True}, "after": {"second_factor": False}}
+    person_log.write(session, user.tenant_id, actor, action="user.second_factor_off", subject=user.email, **said)
 
 
 def require(session: Session, tenant: Tenant, *, is_required: bool, actor: Actor) -> None:

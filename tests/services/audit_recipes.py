@@ -1,0 +1,172 @@
+"""How each service function that changes something is called, and the rows of the audit logs that it writes."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pyotp
+from gamify.db import act_as
+from gamify.models import User
+from gamify.services import api_keys, deletion, links, second_factor, sessions, tenants, tiers, users
+from gamify.services.audit import SYSTEM, Actor
+from gamify.services.person_log import Place
+from sqlalchemy.orm import Session
+
+from tests.harness import PEPPER, TenantUnderTest, names
+
+ANA = Actor("user", "ana@shop.example", 7, "203.0.113.9", "req-1")
+PASSWORD, OTHER_PASSWORD = "correct horse battery", "another horse battery"
+TENANT, SANDBOX, PLATFORM = "tenant", "sandbox", "platform"
+NOW = datetime.now(UTC)
+
+Rows = Counter[tuple[str, str]]
+Recipe = Callable[[Session, TenantUnderTest], Rows]
+
+
+def create_tenant(session: Session, t: TenantUnderTest) -> Rows:
+    made = tenants.create(session, slug=next(names), name="New", actor=ANA)
+    t.id, t.sandbox_id = made.id, tenants.sandbox_id(session, made.id)  # where to look
+    ladders = {(TENANT, "tiers.replace"): 1, (SANDBOX, "tiers.replace"): 1}
+    return Counter({(TENANT, "tenant.create"): 1, (PLATFORM, "tenant.create"): 1, **ladders})
+
+
+def limit_tenant(session: Session, t: TenantUnderTest) -> Rows:
+    tenants.set_rate_limit(session, tenants.get(session, t.slug), rate_limit=7, actor=ANA)
+    return Counter({(TENANT, "tenant.set_rate_limit"): 1, (PLATFORM, "tenant.set_rate_limit"): 1})
+
+
+def suspend_tenant(session: Session, t: TenantUnderTest) -> Rows:
+    tenants.set_status(session, t.slug, status="suspended", actor=ANA)
+    return Counter({(TENANT, "tenant.set_status"): 1, (PLATFORM, "tenant.set_status"): 1})
+
+
+def issue_key(session: Session, t: TenantUnderTest) -> Rows:
+    api_keys.issue(session, tenants.get(session, t.slug), name="till", pepper=PEPPER, actor=ANA)
+    return Counter({(TENANT, "api_key.issue"): 1})
+
+
+def revoke_key(session: Session, t: TenantUnderTest) -> Rows:
+    for _ in range(2):  # the second changes nothing, so says nothing
+        api_keys.revoke(session, t.key, actor=ANA)
+    return Counter({(TENANT, "api_key.revoke"): 1})
+
+
+def roll_key(session: Session, t: TenantUnderTest) -> Rows:
+    api_keys.roll(session, t.key, overlap=timedelta(hours=1), pepper=PEPPER, actor=ANA, now=datetime.now(UTC))
+    return Counter({(TENANT, "api_key.roll"): 1})
+
+
+def delete_tenant(session: Session, t: TenantUnderTest) -> Rows:
+    for _ in range(2):  # taken up again, it is still one deletion
+        deletion.begin(session, t.slug, actor=ANA)
+    return Counter({(PLATFORM, "tenant.delete"): 1})
+
+
+def replace_tiers(session: Session, t: TenantUnderTest) -> Rows:
+    act_as(session, t.id)
+    tiers.replace(session, t.id, {"only": 5}, actor=ANA)
+    return Counter({(TENANT, "tiers.replace"): 1})
+
+
+def create_user(session: Session, t: TenantUnderTest) -> Rows:
+    tenant = tenants.get(session, t.slug)
+    users.create(session, tenant=tenant, email=f"{t.slug}@shop.example", role="admin", password=PASSWORD, actor=ANA)
+    return Counter({(TENANT, "user.create"): 1})
+
+
+def somebody(session: Session, t: TenantUnderTest, role: str = "analyst") -> User:
+    """Somebody of the tenant, beside an admin who stays."""
+    tenant = tenants.get(session, t.slug)
+    admin, other = ({"email": f"{who}@{t.slug}.example", "password": PASSWORD} for who in ("admin", "other"))
+    users.create(session, tenant=tenant, role="admin", actor=SYSTEM, **admin)
+    return users.create(session, tenant=tenant, role=role, actor=SYSTEM, **other)
+
+
+def change_password(session: Session, t: TenantUnderTest) -> Rows:
+    users.change_password(session, somebody(session, t), OTHER_PASSWORD, actor=ANA, now=NOW)
+    return Counter({(TENANT, "user.change_password"): 1})
+
+
+def change_role(session: Session, t: TenantUnderTest) -> Rows:
+    users.change_role(session, somebody(session, t), "admin", actor=ANA, now=NOW)
+    return Counter({(TENANT, "user.change_role"): 1})
+
+
+def remove_user(session: Session, t: TenantUnderTest) -> Rows:
+    users.remove(session, somebody(session, t), actor=ANA, now=NOW)
+    return Counter({(TENANT, "user.remove"): 1})
+
+
+def invite(session: Session, t: TenantUnderTest) -> Rows:
+    links.invite(session, tenants.get(session, t.slug), email="new@shop.example", role="admin", actor=ANA, now=NOW)
+    return Counter({(TENANT, "invitation.create"): 1})
+
+
+def withdraw(session: Session, t: TenantUnderTest) -> Rows:
+    links.invite(session, tenants.get(session, t.slug), email="new@shop.example", role="admin", actor=SYSTEM, now=NOW)
+    [made] = links.open_invitations(session, t.id, now=NOW)
+    links.withdraw(session, t.id, made.digest.hex(), actor=ANA, now=NOW)
+    return Counter({(TENANT, "invitation.withdraw"): 1})
+
+
+def _enrol(session: Session, t: TenantUnderTest, user: User, actor: Actor) -> None:
+    offer = second_factor.enrol(t.here.vault, user, now=NOW)
+    code = pyotp.TOTP(offer.secret).at(NOW)
+    second_factor.confirm(session, t.here.vault, user, ticket=offer.ticket, code=code, actor=actor, now=NOW)
+    session.refresh(user)
+
+
+def turn_second_factor_on(session: Session, t: TenantUnderTest) -> Rows:
+    _enrol(session, t, somebody(session, t), ANA)
+    return Counter({(TENANT, "user.second_factor_on"): 1})
+
+
+def turn_second_factor_off(session: Session, t: TenantUnderTest) -> Rows:
+    user = somebody(session, t)
+    _enrol(session, t, user, SYSTEM)
+    for _ in range(2):
+        second_factor.disable(session, user, None, actor=ANA)
+    return Counter({(TENANT, "user.second_factor_off"): 1})
+
+
+def require_second_factor(session: Session, t: TenantUnderTest) -> Rows:
+    for _ in range(2):
+        second_factor.require(session, tenants.get(session, t.slug), is_required=True, actor=ANA)
+    return Counter({(TENANT, "tenant.require_second_factor"): 1})
+
+
+def revoke_session(session: Session, t: TenantUnderTest) -> Rows:
+    user = somebody(session, t)
+    row = sessions.begin(session, user, place=Place("198.51.100.1", "a browser"), is_complete=True, now=NOW)
+    sessions.revoke(session, user, row.id, actor=ANA, now=NOW)
+    return Counter({(TENANT, "session.revoke"): 1})
+
+
+def revoke_other_sessions(session: Session, t: TenantUnderTest) -> Rows:
+    user = somebody(session, t)
+    kept, *_ = (sessions.begin(session, user, place=Place(), is_complete=True, now=NOW) for _ in range(3))
+    sessions.revoke_others(session, user, keep=kept.id, actor=ANA, now=NOW)
+    return Counter({(TENANT, "session.revoke"): 1})
+
+
+RECIPES: dict[str, Recipe] = {
+    "tenants.create": create_tenant,
+    "tenants.set_rate_limit": limit_tenant,
+    "tenants.set_status": suspend_tenant,
+    "api_keys.issue": issue_key,
+    "api_keys.revoke": revoke_key,
+    "api_keys.roll": roll_key,
+    "deletion.begin": delete_tenant,
+    "tiers.replace": replace_tiers,
+    "users.create": create_user,
+    "users.change_password": change_password,
+    "users.change_role": change_role,
+    "users.remove": remove_user,
+    "links.invite": invite,
+    "links.withdraw": withdraw,
+    "second_factor.confirm": turn_second_factor_on,
+    "second_factor.disable": turn_second_factor_off,
+    "second_factor.require": require_second_factor,
+    "sessions.revoke": revoke_session,
+    "sessions.revoke_others": revoke_other_sessions,
+}
