@@ -36,7 +36,7 @@ bench: setup  ## speed, as ratios against yardsticks; benchmarks/results/latest.
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
 audit: setup  ## look for known vulnerabilities in what is locked
-	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+	@$(BIN)/python .ci/audit.py $(BIN)/pip-audit requirements.lock
 
 lock: setup  ## choose current releases anew and pin them with hashes
 	$(PIP) install uv

@@ -1,15 +1,22 @@
 """The HTML door."""
 
+from collections.abc import Mapping
+
 from flask import Flask, redirect, url_for
 from werkzeug.wrappers import Response
 
-from dashboard.views import docs
+from dashboard import errors, guard
+from dashboard.errors import Handler
+from dashboard.views import account, audit, docs, home, links, people, second_factor, settings, sign_in, tenants
 
 
-def init_app(app: Flask) -> None:
-    """Put the pages into `app`."""
-    app.register_blueprint(docs.bp)
+def init_app(app: Flask, *, otherwise: Mapping[type[Exception], Handler]) -> None:
+    """Put the pages into `app`; errors elsewhere are answered as `otherwise` says."""
+    guard.init_app(app)
+    errors.init_app(app, otherwise)
+    for view in (docs, home, sign_in, second_factor, links, account, people, settings, tenants, audit):
+        app.register_blueprint(view.bp)
 
     @app.get("/")
-    def home() -> Response:
-        return redirect(url_for("docs.index"))
+    def index() -> Response:
+        return redirect(url_for("home.index"))

@@ -17,6 +17,7 @@ from gamify.config import Settings
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers
 
+from tests import secrets_issued
 from tests.harness import Api, Server, TenantUnderTest, make_database, new_tenant, settings_for, start_server, stop
 
 FOLDER = "TESTS_OF_THIS_RUN"
@@ -41,6 +42,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def run_folder() -> Path:
     """A folder that all workers of this run share, and other accounts may enter."""
     return Path(os.environ[FOLDER])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_log_holds_a_secret() -> Iterator[None]:
+    """Whatever the suite does, no log tells a key, password, token or cookie; checked when everything else has ended."""
+    secrets_issued.watch()
+    yield
+    assert secrets_issued.leaks() == []
 
 
 @pytest.fixture

@@ -25,8 +25,11 @@ from gamify.services import api_keys, tenants, tiers, verification
 from gamify.services.audit import SYSTEM
 from sqlalchemy import text
 
+from tests import secrets_issued
+
 BASE = "/api/v1/gamify"
 PEPPER = "a pepper for tests, 32 characters"
+numbers = (f"{os.getpid()}-{n}" for n in itertools.count(1))
 names = (f"tenant-{os.getpid()}-{n}" for n in itertools.count(1))
 
 
@@ -40,7 +43,7 @@ def settings_for(servers: EmbeddedServers, folder: Path, database: str, redis_nu
         database_owner_url=None,
         redis_url=f"{servers.redis_url}?db={redis_number}",
         pool_size=32,
-        log_level="WARNING",
+        log_level="INFO",
         is_gathering=True,
         allowed_hosts=LOOPBACK,
         trusted_proxies=0,
@@ -72,7 +75,7 @@ class TenantUnderTest:
         """Make another key."""
         with self.here.database.transaction() as session:
             tenant = tenants.get(session, self.slug, mode=mode)
-            return api_keys.issue(
+            _, secret = api_keys.issue(
                 session,
                 tenant,
                 name="another",
@@ -81,7 +84,9 @@ class TenantUnderTest:
                 rate_limit=rate_limit,
                 allowed_networks=networks,
                 actor=SYSTEM,
-            )[1]
+            )
+        secrets_issued.note(secret)
+        return secret
 
     def revoke(self, key: str) -> None:
         """Put a key out of use."""
@@ -135,6 +140,7 @@ def new_tenant(here: Deployment) -> TenantUnderTest:
         pepper = here.settings.api_key_pepper
         _, key = api_keys.issue(session, live, name="live", pepper=pepper, rate_limit=0, actor=SYSTEM)
         _, test_key = api_keys.issue(session, sandbox, name="test", pepper=pepper, rate_limit=0, actor=SYSTEM)
+    secrets_issued.note(key, test_key)
     return TenantUnderTest(here, slug, live.id, sandbox.id, key, test_key)
 
 
@@ -143,6 +149,7 @@ class Answer:
 
     def __init__(self, status: int, headers: Any, body: bytes) -> None:
         self.status, self.headers, self.body = status, headers, body
+        secrets_issued.note_cookies([value for name, value in headers.items() if name.lower() == "set-cookie"])
 
     @property
     def json(self) -> Any:
@@ -235,16 +242,22 @@ class Server:
 
     url: str
     process: subprocess.Popen[str]
+    log: Path = Path(os.devnull)
 
 
 def start_server(settings: Settings, *arguments: str, workers: int = 2, env: dict[str, str] | None = None) -> Server:
     """Start the production server on a free port and wait until it says that it is ready."""
     command = [sys.executable, "-m", "gamify.cli", "serve", "--port", str(free_port()), "--workers", str(workers), *arguments]
-    process = subprocess.Popen(command, env=environment(settings) | (env or {}), stdout=subprocess.PIPE, stderr=None, text=True)
+    log = settings.data_dir / f"server-{next(numbers)}.log"
+    secrets_issued.files.append(log)
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            command, env=environment(settings) | (env or {}), stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
     assert process.stdout
     line = process.stdout.readline()
     assert "http://" in line, f"the server said {line!r}"
-    return Server("http://" + line.split("http://")[1].strip(), process)
+    return Server("http://" + line.split("http://")[1].strip(), process, log)
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -282,6 +295,7 @@ def stop(server: Server) -> None:
         server.process.kill()
         if server.process.stdout:
             server.process.stdout.close()
+        sys.stderr.write(server.log.read_text())  # beside the test that failed
 
 
 class Valkey:
@@ -314,6 +328,10 @@ class Valkey:
 def gamify(settings: Settings, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line as a process of its own."""
     command = [sys.executable, "-m", "gamify.cli", *arguments]
-    return subprocess.run(
+    done = subprocess.run(
         command, env=environment(settings), input=stdin, capture_output=True, text=True, timeout=90, check=False
     )
+    secrets_issued.note((stdin or "").strip())
+    secrets_issued.note_printed(done.stdout)
+    secrets_issued.lines.extend(done.stderr.splitlines())
+    return done

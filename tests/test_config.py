@@ -18,13 +18,14 @@ PRODUCTION = {
 }
 
 
+SETTINGS = ("GAMIFY_", "DATABASE_", "REDIS_", "SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "MAIL_")
+
+
 @pytest.fixture
 def environ(monkeypatch, tmp_path):
     """Sets the environment to just this."""
     for name in list(os.environ):
-        if name.startswith(
-            ("GAMIFY_", "DATABASE_", "REDIS_", "SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "TRUSTED_PROXIES")
-        ):
+        if name.startswith(SETTINGS):
             monkeypatch.delenv(name)
     monkeypatch.setenv("GAMIFY_DATA_DIR", str(tmp_path / "data"))
 
@@ -193,3 +194,23 @@ def test_no_proxy_is_trusted_unless_that_is_said(environ):
 
     environ(TRUSTED_PROXIES="2")
     assert load().trusted_proxies == 2
+
+
+def test_mail_goes_where_its_address_says(environ):
+    environ(MAIL_URL="smtps://me:hunter2@mail.example", MAIL_FROM="gamify@mail.example")
+
+    assert load().mail_server.sender == "gamify@mail.example"
+
+
+def test_without_an_address_no_mail_is_sent(environ):
+    environ(MAIL_URL="")
+
+    assert load().mail_server is None
+
+
+def test_an_unusable_address_for_mail_is_told_with_the_others(environ):
+    environ(MAIL_URL="smtp://me:hunter2@mail.example", GAMIFY_POOL_SIZE="0")
+
+    with pytest.raises(ConfigError, match=r"GAMIFY_POOL_SIZE.*MAIL_URL: needs") as refused:
+        load()
+    assert "hunter2" not in str(refused.value)

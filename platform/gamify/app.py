@@ -8,6 +8,7 @@ from flask_migrate import Migrate
 
 import dashboard
 from gamify import api, config, http, logs, schema
+from gamify.api import problems
 from gamify.deployment import Deployment
 
 
@@ -30,5 +31,5 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     Migrate(app, deployment.database, directory=str(schema.DIRECTORY))
     http.init_app(app, settings)
     api.init_app(app, deployment)
-    dashboard.init_app(app)
+    dashboard.init_app(app, otherwise=problems.HANDLERS)
     return app

@@ -12,6 +12,9 @@ from typing import Any, cast
 
 from environs import EnvValidationError, FileAwareEnv
 
+from gamify import mail_server
+from gamify.mail_server import MailServer
+
 DEVELOPMENT, PRODUCTION = "development", "production"
 SHORTEST_SECRET = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -43,6 +46,8 @@ class Settings:
     is_gathering: bool  # whether concurrent movements are written together
     allowed_hosts: tuple[str, ...]  # names this deployment answers to; `ANY_HOST` is all
     trusted_proxies: int  # how many in front of us are believed about who calls, and how
+    mail_url: str | None = None  # None: links are shown to whoever may hand them on
+    mail_from: str | None = None
 
     @property
     def is_production(self) -> bool:
@@ -53,6 +58,11 @@ class Settings:
     def owner_url(self) -> str | None:
         """The URL of the login that owns the tables and migrates them."""
         return self.database_owner_url or self.database_url
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """Where mail goes, if anywhere."""
+        return mail_server.parse(self.mail_url, self.mail_from) if self.mail_url else None
 
 
 def load() -> Settings:
@@ -78,6 +88,8 @@ def load() -> Settings:
         "redis_url": read(env.str, "REDIS_URL", None),
         "pool_size": read(env.int, "GAMIFY_POOL_SIZE", 16),
         "log_level": read(env.str, "GAMIFY_LOG_LEVEL", "INFO"),
+        "mail_url": read(env.str, "MAIL_URL", None),
+        "mail_from": read(env.str, "MAIL_FROM", None),
         "is_gathering": read(env.bool, "GAMIFY_GATHERING", default=True),  # the library's form
         "allowed_hosts": _names(read(env.str, "ALLOWED_HOSTS", "")),
         "trusted_proxies": read(env.int, "TRUSTED_PROXIES", 0),
@@ -130,7 +142,17 @@ def _unusable(settings: Mapping[str, object]) -> list[str]:
         problems.append("ALLOWED_HOSTS: must be names such as localhost, 10.0.0.5, [::1] or *, without ports, between commas")
     if isinstance(settings["trusted_proxies"], int) and not 0 <= settings["trusted_proxies"] <= MOST_PROXIES:
         problems.append(f"TRUSTED_PROXIES: must be from 0 to {MOST_PROXIES}")
-    return problems
+    return problems + _unusable_mail(settings)
+
+
+def _unusable_mail(settings: Mapping[str, object]) -> list[str]:
+    url, sender = (_clean(settings[name]) for name in ("mail_url", "mail_from"))
+    try:
+        if url:
+            mail_server.parse(str(url), str(sender or ""))
+    except ValueError as error:
+        return [f"MAIL_URL: {error}"]
+    return []
 
 
 def _production_problems(given: Mapping[str, str | None], settings: Mapping[str, object]) -> list[str]:

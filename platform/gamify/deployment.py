@@ -13,6 +13,9 @@ from gamify.services import ledger
 from gamify.services.callers import Callers
 from gamify.services.last_used import LastUsed
 from gamify.services.ledger import Movement, Outcome
+from gamify.services.mail import Mailer
+from gamify.services.signing_in import Door
+from gamify.services.vault import Vault
 
 
 class Deployment:
@@ -48,6 +51,21 @@ class Deployment:
     def gatherer(self) -> Gatherer[Movement, Outcome]:
         """What puts concurrent movements of a tenant together; its lanes are tenants."""
         return Gatherer(partial(ledger.post, self.database), is_gathering=self.settings.is_gathering)
+
+    @cached_property
+    def vault(self) -> Vault:
+        """What is encrypted and digested under `SECRET_KEY`."""
+        return Vault(self.settings.secret_key)
+
+    @cached_property
+    def door(self) -> Door:
+        """Where people sign in."""
+        return Door(self.database, self.vault)
+
+    @cached_property
+    def mailer(self) -> Mailer:
+        """What sends mail."""
+        return Mailer(self.settings.mail_server, is_production=self.settings.is_production)
 
     def close(self) -> None:
         """Let go of everything that was opened."""

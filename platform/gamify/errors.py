@@ -189,6 +189,53 @@ class RateLimited(DomainError):
         super().__init__(f"The {subject} is limited to {limit} requests a minute; try again in {retry_after} s.")
 
 
+class OnPages(DomainError):
+    """A refusal that people meet while they sign in; the API never answers with one."""
+
+
+class WrongPassword(OnPages):
+    """One answer for every e-mail and password that do not belong together."""
+
+    status = 401
+    code = "wrong_password"
+    title = "You cannot sign in"
+
+    def __init__(self) -> None:
+        super().__init__("The e-mail or the password is not right.")
+
+
+class SignInRefused(OnPages):
+    """The password was right, but its owner may not come in."""
+
+    status = 403
+    code = "sign_in_refused"
+    title = "You cannot sign in"
+
+
+class TooManyTries(OnPages):
+    """Passwords, codes or links were asked for too often in a row."""
+
+    status = 429
+    code = "too_many_tries"
+    title = "Too many tries"
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        self.headers = {"Retry-After": str(retry_after)}  # type: ignore[misc]  # an instance knows its own delay
+        super().__init__(f"Too many tries; try again in {retry_after} second{'' if retry_after == 1 else 's'}.")
+
+
+class LinkSpent(OnPages):
+    """One sentence for links that are unknown, used, withdrawn or expired."""
+
+    status = 404
+    code = "link_spent"
+    title = "This link does not work any more"
+
+    def __init__(self) -> None:
+        super().__init__("This link was used, withdrawn, or is too old. Ask for a new one.")
+
+
 class Unavailable(DomainError):
     """A fault of ours or of the database; nothing was decided, and trying again is right."""
 

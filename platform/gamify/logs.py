@@ -1,4 +1,4 @@
-"""Logs: one line an event on stderr, JSON in production, and never a key in one."""
+"""Logs: one line an event on stderr, JSON in production, and never a key, password, token or cookie in one."""
 
 import logging
 import os
@@ -13,7 +13,21 @@ import structlog
 
 from gamify.config import Settings
 
-SECRET = re.compile(r"gk_(live|test)_[0-9A-Za-z]{8}[0-9A-Za-z]*")
+# A member with such a name is not shown, whatever it holds.
+SECRET_NAME = re.compile(r"passw|secret|token|cookie|authorization|api_?key$|pepper|digest|recovery|totp|_url$", re.IGNORECASE)
+KEY = re.compile(r"gk_(live|test)_[0-9A-Za-z]{8}[0-9A-Za-z]*")
+# What may stand in running text: the password of an address, `name=value` and `name: value`, and what itsdangerous signs.
+IN_TEXT = (
+    (re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)"), r"\1…"),
+    (
+        re.compile(
+            r"""((?:passw(?:or)?d|secret|token|cookie|authorization|api[-_]?key)["']?\s*[:=]\s*["']?(?:(?:bearer|basic)\s+)?)[^\s"',;&]+""",
+            re.IGNORECASE,
+        ),
+        r"\1…",
+    ),
+    (re.compile(r"\.?[\w-]{8,}\.[\w-]{6}\.[\w-]{27}(?![\w-])"), "…"),
+)
 
 
 def configure(settings: Settings) -> None:
@@ -58,8 +72,24 @@ def name_exception(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Leave of every API key only what the dashboard shows too."""
+    """Leave of every API key only what the dashboard shows too, and of other secrets nothing."""
     for name, value in event.items():
-        if isinstance(value, str) and "gk_" in value:
-            event[name] = SECRET.sub(lambda found: found[0][:16] + "…", value)
+        if not name.startswith("_"):  # structlog's own
+            event[name] = _redacted(name, value)
     return event
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if isinstance(value, (int, float, type(None))):
+        return value
+    if SECRET_NAME.search(name):
+        return "…"
+    if isinstance(value, Mapping):
+        return {inner: _redacted(str(inner), held) for inner, held in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_redacted(name, held) for held in value]
+    text = value if isinstance(value, str) else str(value)
+    text = KEY.sub(lambda found: found[0][:16] + "…", text)
+    for pattern, left in IN_TEXT:
+        text = pattern.sub(left, text)
+    return text

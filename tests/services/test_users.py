@@ -2,10 +2,12 @@
 
 import itertools
 import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
-from gamify.errors import Conflict, Invalid
+from gamify.errors import Conflict, Invalid, NotFound
 from gamify.services import tenants, users
 from gamify.services.audit import SYSTEM
 from sqlalchemy import text
@@ -13,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 emails = (f"person-{os.getpid()}-{n}@mail.example" for n in itertools.count())
 PASSWORD = "correct horse battery"
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -111,3 +114,82 @@ def test_everything_wrong_is_said_at_once(create):
 def test_only_operators_have_no_tenant(here, create, role, has_tenant):
     with pytest.raises(IntegrityError):
         create(role=role, **({} if has_tenant else {"tenant": None}))
+
+
+def authenticate(here, email, password=PASSWORD):
+    with here.database.transaction() as session:
+        return users.authenticate(session, email=email, password=password)
+
+
+def test_who_has_the_password_is_known_by_it(here, create):
+    user, _ = create(), create()
+
+    assert authenticate(here, user.email).id == user.id
+    assert authenticate(here, user.email.upper()).id == user.id
+    assert authenticate(here, user.email, PASSWORD + "x") is None
+    assert authenticate(here, next(emails)) is None
+    assert authenticate(here, user.email, "x" * 100_000) is None
+
+
+def test_a_password_is_stored_anew_when_its_cost_has_changed(here, owner, create):
+    user = create()
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    owner.execute("UPDATE users SET password_hash = %s WHERE id = %s", [cheap, user.id])
+    assert authenticate(here, user.email, "wrong, and long enough") is None
+    assert authenticate(here, user.email).id == user.id
+
+    (stored,) = owner.execute("SELECT password_hash FROM users WHERE id = %s", [user.id]).fetchone()
+    assert extract_parameters(stored).memory_cost == 19_456
+    assert authenticate(here, user.email).id == user.id
+
+
+def test_people_are_found_in_their_own_tenant_only(here, tenant, create):
+    user = create()
+    with here.database.transaction() as session:
+        assert [each.id for each in users.of_tenant(session, tenant.id)] == [user.id]
+        assert users.get(session, tenant.id, user.id).email == user.email
+        for other in (tenant.sandbox_id, None):
+            assert user.id not in {each.id for each in users.of_tenant(session, other)}
+            with pytest.raises(NotFound):
+                users.get(session, other, user.id)
+
+
+@pytest.mark.parametrize("change", ["role", "remove"])
+def test_of_two_last_admins_that_go_at_once_one_stays(here, tenant, create, change):
+    pair = [create(), create()]
+
+    def go(user):
+        with here.database.transaction() as session:
+            found = users.get(session, tenant.id, user.id)
+            if change == "role":
+                users.change_role(session, found, "analyst", actor=SYSTEM, now=NOW)
+            else:
+                users.remove(session, found, actor=SYSTEM, now=NOW)
+
+    def attempt(user):
+        try:
+            go(user)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(attempt, pair)) == [False, True]
+
+
+def test_the_last_operator_stays(here, owner):
+    with here.database.transaction() as session:
+        for user in users.of_tenant(session, None)[1:]:
+            users.remove(session, user, actor=SYSTEM, now=NOW)
+        left = users.of_tenant(session, None) or [
+            users.create(session, tenant=None, email=next(emails), role="operator", password=PASSWORD, actor=SYSTEM)
+        ]
+        with pytest.raises(Conflict, match="last operator"):
+            users.remove(session, left[0], actor=SYSTEM, now=NOW)
+
+
+def test_a_role_that_is_none_here_is_refused(here, tenant, create):
+    user, _ = create(), create()
+    for role in ("operator", "owner", ""):
+        with pytest.raises(Invalid), here.database.transaction() as session:
+            users.change_role(session, users.get(session, tenant.id, user.id), role, actor=SYSTEM, now=NOW)

@@ -1,7 +1,9 @@
 """Problems: every refusal and fault as RFC 9457 problem details, with nothing in it that is not meant for the reader."""
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from flask import Flask, Response, g, request
@@ -22,9 +24,8 @@ DETAILS = {
 
 def init_app(app: Flask) -> None:
     """Answer every error of `app` with a problem; the dashboard has its own pages for its own paths."""
-    app.register_error_handler(DomainError, of_domain_error)
-    app.register_error_handler(HTTPException, of_http_exception)
-    app.register_error_handler(Exception, of_fault)
+    for kind, answer in HANDLERS.items():
+        app.register_error_handler(kind, answer)
 
 
 def problem(
@@ -91,3 +92,10 @@ def _printable(text: str) -> str:
 
 def _printable_errors(errors: list[dict[str, str]] | None) -> list[dict[str, str]] | None:
     return errors and [{name: _printable(value) for name, value in error.items()} for error in errors]
+
+
+HANDLERS: dict[type[Exception], Callable[[Any], Response]] = {
+    DomainError: of_domain_error,
+    HTTPException: of_http_exception,
+    Exception: of_fault,
+}

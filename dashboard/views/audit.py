@@ -1,0 +1,108 @@
+"""The audit logs: for admins their tenant's, for operators the platform's."""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from gamify.db import Database
+from gamify.deployment import database
+from gamify.errors import FieldError, Invalid
+from gamify.services import audit, spreadsheet, tenants
+from gamify.services.audit import Entry, Filter
+from gamify.services.period import period
+
+from dashboard.guard import allows, who
+
+PAGE = 50  # entries
+LINES_AT_ONCE = 500
+FILTERS = ("actor", "action", "from", "to", "mode")
+
+bp = Blueprint("audit", __name__, url_prefix="/dashboard")
+
+
+@bp.get("/audit")
+@allows("audit:read")
+def index() -> Response:
+    """Show who changed what of the tenant."""
+    return _page(_tenant_id())
+
+
+@bp.get("/audit.csv")
+@allows("audit:read")
+def download() -> Response:
+    """Send what is filtered as a file."""
+    return _file(_tenant_id())
+
+
+@bp.get("/platform-audit")
+@allows("platform_audit:read")
+def platform() -> Response:
+    """Show who changed what of tenants and operators."""
+    return _page(None)
+
+
+@bp.get("/platform-audit.csv")
+@allows("platform_audit:read")
+def platform_download() -> Response:
+    """Send what is filtered as a file."""
+    return _file(None)
+
+
+def _tenant_id() -> int:
+    """The visitor's tenant, or its sandbox if that is asked for."""
+    tenant_id = who().user.tenant_id
+    if tenant_id is None:
+        raise RuntimeError("operators have no tenant, and no permission for this page")
+    if request.args.get("mode") != "test":
+        return tenant_id
+    with database().transaction() as session:
+        return tenants.sandbox_id(session, tenant_id)
+
+
+def _page(tenant_id: int | None) -> Response:
+    given: dict[str, Any] = {name: request.args[name] for name in FILTERS if request.args.get(name)}
+    found: list[Entry] = []
+    refused: list[FieldError] = []
+    try:
+        wanted = _wanted()
+        with database().transaction(tenant_id) as session:
+            before = request.args.get("before", type=UUID)
+            found = list(audit.search(session, tenant_id, wanted, before=before, limit=PAGE + 1))
+    except Invalid as error:
+        refused = error.errors
+    page = render_template(
+        "audit.html",
+        entries=[dict(zip(audit.COLUMNS, audit.cells(entry), strict=True)) for entry in found[:PAGE]],
+        given=given,
+        refused=refused,
+        has_sandbox=tenant_id is not None,
+        older=url_for(request.endpoint or "", **given, before=found[PAGE - 1].id) if len(found) > PAGE else None,
+        file=url_for(f"{bp.name}.{'platform_' if tenant_id is None else ''}download", **given),
+    )
+    return make_response(page, Invalid.status if refused else 200)
+
+
+def _file(tenant_id: int | None) -> Response:
+    parts = _parts(database(), tenant_id, _wanted())
+    first = next(parts)  # while a fault can still be told
+    headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
+    return Response(chain([first], parts), mimetype="text/csv", headers=headers)
+
+
+def _parts(database: Database, tenant_id: int | None, wanted: Filter) -> Iterator[str]:
+    with database.transaction(tenant_id) as session:
+        lines = spreadsheet.lines(audit.COLUMNS, map(audit.cells, audit.every(session, tenant_id, wanted)))
+        while part := "".join(islice(lines, LINES_AT_ONCE)):
+            yield part
+
+
+def _wanted() -> Filter:
+    """What the query asks for. Raises `Invalid`."""
+    texts: dict[str, Any] = {name: request.args.get(name, "").strip() or None for name in ("actor", "action")}
+    nul = [FieldError(name, "Must not hold the character U+0000.") for name, value in texts.items() if value and "\0" in value]
+    if nul:
+        raise Invalid(nul)
+    since, until = period(request.args.get("from"), request.args.get("to"))
+    return Filter(**texts, since=since, until=until)

@@ -1,0 +1,15 @@
+"""The first page."""
+
+from flask import Blueprint, render_template
+
+from dashboard.guard import allows, may
+from dashboard.navigation import LINKS
+
+bp = Blueprint("home", __name__, url_prefix="/dashboard")
+
+
+@bp.get("/")
+@allows("account")
+def index() -> str:
+    """List the pages that this person may see."""
+    return render_template("home.html", links=[link for link in LINKS if may(link.permission)])
