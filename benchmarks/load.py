@@ -3,7 +3,7 @@
 import selectors
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import quantiles
@@ -51,14 +51,14 @@ def run(url: str, request: Callable[[], bytes], *, seconds: float, clients: int 
     started = 0
     for connection in connections:
         selector.register(connection.socket, selectors.EVENT_READ, connection)
-    idle = list(connections)
+    idle = deque(connections)  # in turns: the server closes a connection that is quiet for long
     busy = 0
     while True:
         now = time.perf_counter()
         if now < ends:
             due = len(idle) if rate is None else min(len(idle), int((now - began) * rate) - started)
             for _ in range(due):
-                idle.pop().send(request(), time.perf_counter())
+                idle.popleft().send(request(), time.perf_counter())
                 started += 1
                 busy += 1
         elif not busy:

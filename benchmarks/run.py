@@ -18,7 +18,7 @@ from statistics import median
 from gamify import models
 from gamify.services import verification
 
-from benchmarks import load
+from benchmarks import load, neighbour
 from benchmarks.stage import Stage, Tenant
 
 HERE = Path(__file__).parent
@@ -105,7 +105,8 @@ def _measure(stage: Stage, options: argparse.Namespace) -> dict:
     for name, values in figures.items():
         print(f"{name:24} {median(values):10,.0f} a second   {min(values):10,.0f} – {max(values):,.0f}")
     bars = [_judge(bar, figures) for bar in BARS if bar.figure in figures and bar.over in figures]
-    bars += [_wal(stage, workloads), *_memory(stage, workloads, options.requests)] if not options.only else []
+    if not options.only:
+        bars += [_wal(stage, workloads), *_memory(stage, workloads, options.requests), _neighbour(stage, workloads)]
     bars.append(_verify(stage, [plain, large, *many]))
     for bar in bars:
         print(f"{'met' if bar['met'] else 'MISSED':7} {bar['text']}: {bar['value']:.2f} ({bar['bound']})")
@@ -211,6 +212,13 @@ def _memory(stage: Stage, workloads: list[Workload], requests: int) -> list[dict
         },
         {"text": "MiB grown over the second half", "value": grown, "bound": "at most 5", "met": grown <= 5},
     ]
+
+
+def _neighbour(stage: Stage, workloads: list[Workload]) -> dict:
+    """What a tenant that sends too much costs another."""
+    awards = next(w for w in workloads if w.name == "awards")
+    noisy = stage.tenant("noisy", limit=neighbour.LIMIT)
+    return neighbour.measure(awards.url, awards.request, noisy.key)
 
 
 def _verify(stage: Stage, tenants: list[Tenant]) -> dict:

@@ -86,10 +86,10 @@ class Stage:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
-    def tenant(self, slug: str, *, participants: int = 0) -> Tenant:
+    def tenant(self, slug: str, *, participants: int = 0, limit: int = UNLIMITED) -> Tenant:
         with self.database.transaction() as session:
             made = tenants.create(session, slug=slug, name=slug, actor=SYSTEM)
-            tenants.set_rate_limit(session, made, rate_limit=UNLIMITED, actor=SYSTEM)
+            tenants.set_rate_limit(session, made, rate_limit=limit, actor=SYSTEM)
             _, key = api_keys.issue(
                 session, made, name="bench", pepper=self.env["API_KEY_PEPPER"], rate_limit=UNLIMITED, actor=SYSTEM
             )
