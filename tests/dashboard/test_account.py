@@ -61,11 +61,11 @@ def test_a_second_factor_is_set_up_used_and_turned_off(app, here, tenant, user, 
     page = browser.get(f"{ACCOUNT}/second-factor")
     secret = re.search(r'<code class="key">(\w+)</code>', page.text)[1]
     ticket = re.search(r'name="ticket"\s+value="([^"]+)"', page.text)[1]
-    before = browser.client.get_cookie("gamify").value
+    before = browser.client.get_cookie("session").value
     done = browser.post(f"{ACCOUNT}/second-factor", {"code": pyotp.TOTP(secret).at(now()), "ticket": ticket})
 
     assert len(re.findall(r"<code>[a-z2-9-]{14}</code>", done.text)) == 10
-    assert browser.client.get_cookie("gamify").value != before
+    assert browser.client.get_cookie("session").value != before
     assert "with 10 recovery codes left" in browser.get(ACCOUNT).text
     assert Browser(app).sign_in(user.email).to.startswith("/dashboard/second-factor")
 
@@ -132,10 +132,10 @@ def test_what_matters_most_asks_for_the_password_again_and_then_goes_on(browser,
     browser.get(asked.to)
 
     assert browser.post("/dashboard/confirm", {"password": "not the password"}).status == 422
-    before = browser.client.get_cookie("gamify").value
+    before = browser.client.get_cookie("session").value
     done = browser.post("/dashboard/confirm", {"password": PASSWORD, "next": f"{ACCOUNT}/second-factor"})
     assert done.to == f"{ACCOUNT}/second-factor"
-    assert browser.client.get_cookie("gamify").value != before
+    assert browser.client.get_cookie("session").value != before
     assert browser.get(f"{ACCOUNT}/second-factor").status == 200
 
 

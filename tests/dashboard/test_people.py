@@ -100,10 +100,10 @@ def test_a_role_change_ends_the_sessions_of_whom_it_concerns(app, here, tenant, 
 
 def test_ones_own_new_role_comes_with_a_new_id(here, tenant, admin, browser):
     new_user(here, tenant.slug)
-    before = browser.client.get_cookie("gamify").value
+    before = browser.client.get_cookie("session").value
     browser.post(f"{PEOPLE}/{admin.id}/role", {"role": "analyst"})
 
-    assert browser.client.get_cookie("gamify").value != before
+    assert browser.client.get_cookie("session").value != before
     assert browser.get("/dashboard/").status == 200
     assert browser.get(PEOPLE).status == 403
 

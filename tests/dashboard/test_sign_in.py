@@ -107,33 +107,33 @@ def test_whatever_is_typed_is_no_fault_of_ours(browser, email, password):
 
 def test_signing_in_changes_the_id_of_the_session_and_the_token_of_forms(browser, user):
     browser.get(SIGN_IN)
-    before, cookie = browser.token, browser.client.get_cookie("gamify").value
+    before, cookie = browser.token, browser.client.get_cookie("session").value
     browser.sign_in(user.email)
 
     assert browser.token != before
-    assert browser.client.get_cookie("gamify").value != cookie
+    assert browser.client.get_cookie("session").value != cookie
     assert browser.post("/dashboard/account/sessions/end-others", {"csrf_token": before}).status == 400
 
 
 def test_signing_in_again_ends_the_session_of_before(app, here, user, browser):
     browser.sign_in(user.email)
-    old = browser.client.get_cookie("gamify").value
+    old = browser.client.get_cookie("session").value
     browser.get("/dashboard/account")
     browser.post(SIGN_IN, {"email": user.email, "password": PASSWORD})
 
     stolen = Browser(app)
-    stolen.client.set_cookie("gamify", old)
+    stolen.client.set_cookie("session", old)
     assert stolen.get("/dashboard/").to.startswith(SIGN_IN)
     assert browser.get("/dashboard/").status == 200
 
 
 def test_a_copied_cookie_is_worth_nothing_after_signing_out(app, browser, user):
     browser.sign_in(user.email)
-    copied = browser.client.get_cookie("gamify").value
+    copied = browser.client.get_cookie("session").value
     browser.post("/dashboard/sign-out")
 
     thief = Browser(app)
-    thief.client.set_cookie("gamify", copied)
+    thief.client.set_cookie("session", copied)
     assert thief.get("/dashboard/").to.startswith(SIGN_IN)
 
 
@@ -228,7 +228,7 @@ def test_a_second_factor_comes_between_the_password_and_everything_else(here, br
     app, _ = enrolled(here, user)
     page = browser.sign_in(user.email)
     assert page.to == "/dashboard/second-factor?next=/dashboard/"
-    half = browser.client.get_cookie("gamify").value
+    half = browser.client.get_cookie("session").value
 
     assert browser.get("/dashboard/account").to == "/dashboard/second-factor?next=/dashboard/account"
     browser.get("/dashboard/second-factor")
@@ -237,18 +237,18 @@ def test_a_second_factor_comes_between_the_password_and_everything_else(here, br
 
     assert done.to == "/dashboard/account"
     assert browser.get("/dashboard/account").status == 200
-    assert browser.client.get_cookie("gamify").value != half
+    assert browser.client.get_cookie("session").value != half
 
 
 def test_the_id_from_before_the_second_factor_is_worth_nothing_after(app, here, browser, user):
     totp, _ = enrolled(here, user)
     browser.sign_in(user.email)
-    half = browser.client.get_cookie("gamify").value
+    half = browser.client.get_cookie("session").value
     browser.get("/dashboard/second-factor")
     browser.post("/dashboard/second-factor", {"code": totp.at(now())})
 
     thief = Browser(app)
-    thief.client.set_cookie("gamify", half)
+    thief.client.set_cookie("session", half)
     assert thief.get("/dashboard/").to.startswith(SIGN_IN)
 
 
