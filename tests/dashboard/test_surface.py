@@ -19,7 +19,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str]]:
     for rule in app.url_map.iter_rules():
         if f"{rule.rule}/".startswith(DASHBOARD):
             path = re.sub(r"<uuid:[^>]+>", "0198f0c2-a1b2-7c3d-9e4f-5a6b7c8d9e0f", rule.rule)
-            path = re.sub(r"<int:[^>]+>", "1", path)
+            path = re.sub(r"<int[^>]*>", "1", path)
             for method in rule.methods or set():
                 yield method, re.sub(r"<[^>]+>", "x", path)
 
