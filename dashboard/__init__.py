@@ -7,14 +7,14 @@ from werkzeug.wrappers import Response
 
 from dashboard import errors, guard
 from dashboard.errors import Handler
-from dashboard.views import account, audit, docs, home, links, people, second_factor, settings, sign_in, tenants
+from dashboard.views import account, audit, docs, home, keys, links, people, second_factor, settings, sign_in, tenants
 
 
 def init_app(app: Flask, *, otherwise: Mapping[type[Exception], Handler]) -> None:
     """Put the pages into `app`; errors elsewhere are answered as `otherwise` says."""
     guard.init_app(app)
     errors.init_app(app, otherwise)
-    for view in (docs, home, sign_in, second_factor, links, account, people, settings, tenants, audit):
+    for view in (docs, home, sign_in, second_factor, links, account, people, keys, settings, tenants, audit):
         app.register_blueprint(view.bp)
 
     @app.get("/")

@@ -13,6 +13,7 @@ class Link(NamedTuple):
 
 LINKS = (
     Link("Tenants", "tenants.index", "tenants:read"),
+    Link("API keys", "keys.index", "keys:read"),
     Link("People", "people.index", "people:read"),
     Link("Settings", "settings.index", "settings:write"),
     Link("Audit log", "audit.index", "audit:read"),
