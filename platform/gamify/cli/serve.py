@@ -151,7 +151,7 @@ def _greet_when_ready(host: str, port: int, greeting: str) -> None:
 
 
 def _greeting(url: str, demo: Demo | None, moved: str) -> str:
-    lines = ["", f"Gamify is ready at {url}{moved}", f"API documentation at {url}/docs", ""]
+    lines = ["", f"Gamify is ready at {url}{moved}", f"Dashboard at {url}/dashboard/", f"API documentation at {url}/docs", ""]
     if demo is None:
         lines.append("The demo tenant is there already; its keys were shown when it was made.")
     else:
