@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, flash, url_for
 from gamify.deployment import counters, database
-from gamify.errors import Conflict, FieldError, Invalid, NotFound
+from gamify.errors import FieldError, Invalid, NotFound
 from gamify.services import tenants, users
 from werkzeug.wrappers import Response as Answer
 
@@ -55,8 +55,6 @@ def _set_status(slug: str, status: str) -> Answer:
     if not tenants.SLUG.fullmatch(slug):
         raise NotFound(f"There is no tenant {slug}.")
     with database().transaction() as db:
-        if tenants.get(db, slug).status == "deleting":
-            raise Conflict(f"{slug} is being deleted.")
         changed = tenants.set_status(db, slug, status=status, actor=actor())
     for tenant in changed:
         counters().advance(tenant.id)

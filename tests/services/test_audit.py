@@ -35,7 +35,7 @@ from tests.services.audit_recipes import (
     suspend_tenant,
 )
 
-WRITERS = {"audit.record", "audit.record_platform", "person_log.write"}  # they are the rows
+WRITERS = {"audit.record"}  # it is the rows
 SECRET_VALUES = {"user.change_password"}  # of which there is nothing to tell
 
 

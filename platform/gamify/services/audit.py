@@ -44,7 +44,7 @@ class Filter:
 
 def record(
     session: Session,
-    tenant_id: int,
+    tenant_id: int | None,
     actor: Actor,
     *,
     action: str,
@@ -52,23 +52,26 @@ def record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> None:
-    """Write down a change to something of a tenant's. What is secret must not be in `before` and `after`."""
-    act_as(session, tenant_id)
-    session.add(AuditEntry(tenant_id=tenant_id, **_change(actor, action, subject, before, after)))
-    session.flush()
+    """Write down a change to something of a tenant's; without one, to a tenant as such or to an operator.
 
-
-def record_platform(
-    session: Session,
-    actor: Actor,
-    *,
-    action: str,
-    subject: str,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any] | None = None,
-) -> None:
-    """Write down a change to a tenant as such, or to an operator, where operators read it."""
-    session.add(PlatformAuditEntry(**_change(actor, action, subject, before, after)))
+    The former is for the tenant's admins, the latter for operators. What is secret must not be in `before` and `after`.
+    """
+    said: dict[str, Any] = {
+        "actor_kind": actor.kind,
+        "actor": actor.name,
+        "actor_id": actor.id,
+        "address": actor.address,
+        "action": action,
+        "subject": subject,
+        "before": before,
+        "after": after,
+        "request_id": actor.request_id,
+    }
+    if tenant_id is None:
+        session.add(PlatformAuditEntry(**said))
+    else:
+        act_as(session, tenant_id)
+        session.add(AuditEntry(tenant_id=tenant_id, **said))
     session.flush()
 
 
@@ -97,20 +100,6 @@ def cells(entry: Entry) -> list[Any]:
         json.dumps(value, ensure_ascii=False, sort_keys=True) if isinstance(value, dict) else value
         for value in shown(entry).values()
     ]
-
-
-def _change(actor: Actor, action: str, subject: str, before: Any, after: Any) -> dict[str, Any]:
-    return {
-        "actor_kind": actor.kind,
-        "actor": actor.name,
-        "actor_id": actor.id,
-        "address": actor.address,
-        "action": action,
-        "subject": subject,
-        "before": before,
-        "after": after,
-        "request_id": actor.request_id,
-    }
 
 
 def _table(tenant_id: int | None) -> type[Entry]:

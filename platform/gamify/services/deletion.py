@@ -62,7 +62,7 @@ def begin(session: Session, slug: str, *, actor: Actor) -> Sequence[Tenant]:
             tenant.status = DELETING
         session.flush()
         said = {"name": found[0].name}
-        audit.record_platform(session, actor, action="tenant.delete", subject=slug, before=said)
+        audit.record(session, None, actor, action="tenant.delete", subject=slug, before=said)
     return found
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from gamify.errors import Conflict, FieldError, Invalid, LinkSpent, NotFound
 from gamify.models import OneTimeLink, Tenant, User
-from gamify.services import person_log, roles, users
+from gamify.services import audit, person_log, roles, users
 from gamify.services.audit import Actor
 from gamify.services.person_log import Place
 
@@ -47,7 +47,7 @@ def invite(session: Session, tenant: Tenant | None, *, email: str, role: str, ac
         if earlier.email.lower() == email.lower():
             earlier.used_at = now
     token = _add(session, OneTimeLink(purpose="invitation", email=email, tenant_id=tenant_id, role=role), INVITATION_AGE, now)
-    person_log.write(session, tenant_id, actor, action="invitation.create", subject=email, after={"role": role})
+    audit.record(session, tenant_id, actor, action="invitation.create", subject=email, after={"role": role})
     return token
 
 
@@ -95,9 +95,7 @@ def withdraw(session: Session, tenant_id: int | None, link_id: str, *, actor: Ac
         if link.digest.hex() == link_id:
             link.used_at = now
             session.flush()
-            person_log.write(
-                session, tenant_id, actor, action="invitation.withdraw", subject=link.email, before={"role": link.role}
-            )
+            audit.record(session, tenant_id, actor, action="invitation.withdraw", subject=link.email, before={"role": link.role})
             return
     raise NotFound("There is no such invitation; it may have been accepted.")
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from gamify.errors import Conflict, FieldError, Invalid
 from gamify.models import Tenant, User
-from gamify.services import person_log
+from gamify.services import audit
 from gamify.services.audit import Actor
 from gamify.services.vault import Vault
 
@@ -69,7 +69,7 @@ def confirm(session: Session, vault: Vault, user: User, *, ticket: str, code: st
     if session.scalar(changed) is None:
         raise Conflict("Your second factor is on already.")
     said = {"before": {"second_factor": False}, "after": {"second_factor": True}}
-    person_log.write(session, user.tenant_id, actor, action="user.second_factor_on", subject=user.email, **said)
+    audit.record(session, user.tenant_id, actor, action="user.second_factor_on", subject=user.email, **said)
     return codes
 
 
@@ -96,7 +96,7 @@ def disable(session: Session, user: User, tenant: Tenant | None, *, actor: Actor
     user.totp_secret, user.recovery_digests = None, []
     session.flush()
     said = {"before": {"second_factor": True}, "after": {"second_factor": False}}
-    person_log.write(session, user.tenant_id, actor, action="user.second_factor_off", subject=user.email, **said)
+    audit.record(session, user.tenant_id, actor, action="user.second_factor_off", subject=user.email, **said)
 
 
 def require(session: Session, tenant: Tenant, *, is_required: bool, actor: Actor) -> None:
@@ -105,7 +105,7 @@ def require(session: Session, tenant: Tenant, *, is_required: bool, actor: Actor
     if before != is_required:
         session.flush()
         said = {"before": {"requires_totp": before}, "after": {"requires_totp": is_required}}
-        person_log.write(session, tenant.id, actor, action="tenant.require_second_factor", subject=tenant.slug, **said)
+        audit.record(session, tenant.id, actor, action="tenant.require_second_factor", subject=tenant.slug, **said)
 
 
 def _enrolment(vault: Vault, user: User, secret: str, now: datetime) -> Enrolment:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from gamify.errors import NotFound
 from gamify.models import Tenant, User, UserSession
-from gamify.services import person_log
+from gamify.services import audit
 from gamify.services.audit import Actor
 from gamify.services.person_log import Place
 
@@ -117,13 +117,13 @@ def revoke(session: Session, user: User, session_id: UUID, *, actor: Actor, now:
     if row.ended_at is None:
         end(session, row.id, now=now)
         before = {"address": row.address, "user_agent": row.user_agent}
-        person_log.write(session, user.tenant_id, actor, action="session.revoke", subject=user.email, before=before)
+        audit.record(session, user.tenant_id, actor, action="session.revoke", subject=user.email, before=before)
 
 
 def revoke_others(session: Session, user: User, *, keep: UUID, actor: Actor, now: datetime) -> int:
     """End all of a user's sessions but the one in use; return how many."""
     count = end_all(session, user.id, now=now, but=keep)
-    person_log.write(session, user.tenant_id, actor, action="session.revoke", subject=user.email, before={"count": count})
+    audit.record(session, user.tenant_id, actor, action="session.revoke", subject=user.email, before={"count": count})
     return count
 
 

@@ -115,4 +115,4 @@ def _record(
         "after": after,
     }
     audit.record(session, tenant.id, actor, **said)
-    audit.record_platform(session, actor, **said)
+    audit.record(session, None, actor, **said)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from gamify.errors import Conflict, FieldError, Invalid, NotFound
 from gamify.models import OneTimeLink, Tenant, User
-from gamify.services import passwords, person_log, roles, sessions
+from gamify.services import audit, passwords, roles, sessions
 from gamify.services.audit import Actor
 from gamify.services.passwords import make as new_password
 
@@ -35,7 +35,7 @@ def create(
     user = User(tenant_id=tenant and tenant.id, email=email, role=role, password_hash=passwords.digest(password))
     session.add(user)
     session.flush()
-    person_log.write(session, user.tenant_id, actor, action=action, subject=email, after={"role": role})
+    audit.record(session, user.tenant_id, actor, action=action, subject=email, after={"role": role})
     return user
 
 
@@ -82,7 +82,7 @@ def change_password(
 ) -> None:
     """Set a new password; it ends all sessions but `keep`, and every reset link. Raises `Invalid`."""
     set_password(session, user, password, now=now, keep=keep)
-    person_log.write(session, user.tenant_id, actor, action="user.change_password", subject=user.email)
+    audit.record(session, user.tenant_id, actor, action="user.change_password", subject=user.email)
 
 
 def set_password(session: Session, user: User, password: str, *, now: datetime, keep: UUID | None = None) -> None:
@@ -105,7 +105,7 @@ def change_role(session: Session, user: User, role: str, *, actor: Actor, now: d
     session.flush()
     sessions.end_all(session, user.id, now=now, but=keep)
     said = {"before": {"role": before}, "after": {"role": role}}
-    person_log.write(session, user.tenant_id, actor, action="user.change_role", subject=user.email, **said)
+    audit.record(session, user.tenant_id, actor, action="user.change_role", subject=user.email, **said)
 
 
 def remove(session: Session, user: User, *, actor: Actor, now: datetime) -> None:
@@ -114,7 +114,7 @@ def remove(session: Session, user: User, *, actor: Actor, now: datetime) -> None
     user.removed_at = now
     session.flush()
     _cut_off(session, user, now=now)
-    person_log.write(session, user.tenant_id, actor, action="user.remove", subject=user.email, before={"role": user.role})
+    audit.record(session, user.tenant_id, actor, action="user.remove", subject=user.email, before={"role": user.role})
 
 
 def _check_not_last(session: Session, user: User) -> None:
