@@ -1,10 +1,12 @@
 """How migrations run: as the tables' owner, one container at a time, and never waiting long for a lock."""
 
+import time
+
 from alembic import context
 from flask import current_app
 from gamify.db import sqlalchemy_url
 from gamify.models import Record
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 
 ONE_AT_A_TIME = 7_239_518_441  # the advisory lock of this application's migrations
@@ -15,7 +17,7 @@ database = current_app.extensions["gamify"].database
 
 def run_migrations() -> None:
     with database.owner_engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": ONE_AT_A_TIME})
+        wait_for_turn(connection)
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(text("SELECT set_config('gamify.login', :login, false)"), {"login": app_login() or ""})
         connection.commit()
@@ -27,6 +29,13 @@ def run_migrations() -> None:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": ONE_AT_A_TIME})
             connection.commit()
+
+
+def wait_for_turn(connection: Connection) -> None:
+    """Take the lock of migrations. Not by waiting in a transaction: another's CREATE INDEX CONCURRENTLY would wait for that."""
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:n)"), {"n": ONE_AT_A_TIME}):
+        connection.rollback()
+        time.sleep(0.1)
 
 
 def app_login() -> str | None:

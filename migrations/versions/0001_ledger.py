@@ -69,7 +69,7 @@ def downgrade() -> None:
         op.execute(f"DROP TABLE {table} CASCADE")
     for function in FUNCTIONS:
         op.execute(f"DROP FUNCTION IF EXISTS {function} CASCADE")
-    op.execute("DROP TYPE ledger_outcome, ledger_movement")
+    op.execute("DROP TYPE IF EXISTS ledger_outcome, ledger_movement")
 
 
 def create_role() -> None:

@@ -7,6 +7,8 @@ from gamify.models.idempotency_key import IdempotencyKey
 from gamify.models.ledger_entry import LedgerEntry
 from gamify.models.one_time_link import OneTimeLink
 from gamify.models.participant import Participant
+from gamify.models.request_month import RequestMonth
+from gamify.models.rollup import LedgerQuarter, ParticipantStanding, RollupProgress, TierStanding
 from gamify.models.sign_in_failure import SignInFailure
 from gamify.models.tenant import Tenant
 from gamify.models.tier import Ladder, Tier
@@ -20,14 +22,19 @@ __all__ = [
     "KeyDigest",
     "Ladder",
     "LedgerEntry",
+    "LedgerQuarter",
     "OneTimeLink",
     "Participant",
+    "ParticipantStanding",
     "PlatformAuditEntry",
     "Record",
+    "RequestMonth",
+    "RollupProgress",
     "SignInFailure",
     "Tenant",
     "TenantRecord",
     "Tier",
+    "TierStanding",
     "User",
     "UserSession",
 ]

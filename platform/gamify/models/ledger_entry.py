@@ -27,6 +27,21 @@ class LedgerEntry(TenantRecord):
         Index(None, "tenant_id", "reverses", unique=True, postgresql_where=text("reverses IS NOT NULL")),
         # What a participant had at an instant.
         Index(None, "tenant_id", "participant_id", "created_at"),
+        # How a participant came to their tier, and what was taken back of theirs: few entries of many.
+        Index(
+            "ledger_entries_tier_changes_idx",
+            "tenant_id",
+            "participant_id",
+            "seq",
+            postgresql_where=text("tier_before <> tier_after"),
+        ),
+        Index(
+            "ledger_entries_reversals_idx",
+            "tenant_id",
+            "participant_id",
+            "created_at",
+            postgresql_where=text("reverses IS NOT NULL"),
+        ),
         CheckConstraint("type IN ('award', 'deduct', 'award_reversal', 'deduct_reversal')", name="type"),
         CheckConstraint("(reverses IS NOT NULL) = (type IN ('award_reversal', 'deduct_reversal'))", name="reverses"),
         CheckConstraint("points <> 0", name="moves_points"),
@@ -51,3 +66,4 @@ class LedgerEntry(TenantRecord):
     request_id: Mapped[str | None]
     created_at: Mapped[datetime]
     reverses: Mapped[UUID | None]  # the `id` of the entry that this one takes back
+    user_id: Mapped[int | None]  # who moved the points by hand; no key then

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Identity, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Identity, Index, SmallInteger, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gamify.models.base import TenantRecord, created_at, of_tenant
@@ -20,6 +20,14 @@ class Participant(TenantRecord):
         UniqueConstraint("tenant_id", "external_id"),
         CheckConstraint("balance >= 0", name="never_negative"),
         CheckConstraint("balance = total_earned - total_spent", name="adds_up"),
+        # Parts of ids, in whatever place.
+        Index(
+            "participants_id_fragments_idx",
+            "tenant_id",
+            "external_id",
+            postgresql_using="gin",
+            postgresql_ops={"external_id": "gin_trgm_ops"},
+        ),
         # Room on each page lets an update stay there and leave the indexes alone.
         {"postgresql_with": {"fillfactor": "70"}},
     )

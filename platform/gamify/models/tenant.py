@@ -28,6 +28,7 @@ class Tenant(Record):
     status: Mapped[str] = mapped_column(server_default="active")
     rate_limit: Mapped[int] = mapped_column(server_default=str(REQUESTS_A_MINUTE))  # requests a minute; 0: none
     requires_totp: Mapped[bool] = mapped_column(server_default=false())  # of everybody who signs in
+    time_zone: Mapped[str] = mapped_column(server_default="UTC")  # of its days; an IANA name
     created_at: Mapped[datetime] = created_at()
 
     @property

@@ -36,3 +36,4 @@ class Tier(TenantRecord):
     code: Mapped[str]
     name: Mapped[str]
     threshold: Mapped[int]
+    colour: Mapped[str | None]  # one of the palette in services.tiers; null: by its level

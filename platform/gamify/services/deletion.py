@@ -37,6 +37,11 @@ class _Part:
 # Whatever refers to another comes before it. Of entries the newest go first, for reversals name older ones.
 PARTS = (
     _Part("key_digests", "api_key_id"),
+    _Part("rollup_progress", "tenant_id"),
+    _Part("ledger_quarters", "quarter"),
+    _Part("tier_standings", "tier"),
+    _Part("participant_standings", "participant_id"),
+    _Part("request_months", "month"),
     _Part("ledger_entries", "id"),
     _Part("idempotency_keys", "key"),
     _Part("participants", "id"),

@@ -30,6 +30,7 @@ class Movement:
     metadata: dict[str, Any] | None = None
     idempotency_key: str | None = None
     api_key_id: int | None = None
+    user_id: int | None = None  # who moves points by hand, in place of a key
     request_id: str | None = None
 
     @property
@@ -134,6 +135,7 @@ def _as_asked(movement: Movement) -> dict[str, Any]:
         "fingerprint": None if key is None else "\\x" + movement.fingerprint.hex(),
         "api_key_id": movement.api_key_id,
         "request_id": movement.request_id,
+        "user_id": movement.user_id,
     }
 
 

@@ -13,7 +13,7 @@ from gamify.services.ledger import compact
 
 STATEMENT = (
     "SELECT * FROM ledger_reverse(%s::bigint, %s::uuid, %s::boolean, %s::text, %s::text,"
-    " %s::text, %s::bytea, %s::bigint, %s::text)"
+    " %s::text, %s::bytea, %s::bigint, %s::text, %s::bigint)"
 )
 
 
@@ -28,6 +28,7 @@ class Reversal:
     allow_partial: bool = False  # take what is there, if an award's points are partly spent
     api_key_id: int | None = None
     request_id: str | None = None
+    user_id: int | None = None  # who reverses by hand, in place of a key
 
 
 class Reversed(NamedTuple):
@@ -59,6 +60,7 @@ def reverse(database: Database, tenant_id: int, reversal: Reversal) -> Reversed:
         _fingerprint(reversal) if key else None,
         reversal.api_key_id,
         reversal.request_id,
+        reversal.user_id,
     )
     with database.connection() as connection:
         row = retrying(lambda: _call(connection, values))
