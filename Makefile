@@ -65,10 +65,15 @@ clean:  ## forget everything but the data
 	@$(PYTHON) -m venv .venv
 
 # Files for the browser come from npm by its lock; where npm is missing, PyPI has it.
-$(VENDOR)/.stamp: package-lock.json | .venv/run.stamp
+$(VENDOR)/.stamp: package-lock.json dashboard/icons.txt | .venv/run.stamp
 	@echo "Fetching the browser's files ..."
 	@command -v npm >/dev/null || [ -x $(BIN)/npm ] || $(PIP) install --require-hashes --requirement requirements-npm.lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
-	@rm -rf $(VENDOR) && mkdir -p $(VENDOR)/swagger-ui
+	@rm -rf $(VENDOR) && mkdir -p $(addprefix $(VENDOR)/,swagger-ui htmx chart.js inter lucide)
 	@cd node_modules/swagger-ui-dist && cp LICENSE swagger-ui.css swagger-ui-bundle.js $(CURDIR)/$(VENDOR)/swagger-ui/
+	@cd node_modules/htmx.org && cp LICENSE dist/htmx.min.js $(CURDIR)/$(VENDOR)/htmx/
+	@cd node_modules/chart.js && cp LICENSE.md dist/chart.umd.min.js $(CURDIR)/$(VENDOR)/chart.js/
+	@cd node_modules/@fontsource-variable/inter && cp LICENSE files/inter-*-wght-normal.woff2 $(CURDIR)/$(VENDOR)/inter/
+	@cd node_modules/lucide-static && cp LICENSE $(addprefix icons/,$(addsuffix .svg,$(shell cat dashboard/icons.txt))) \
+		$(CURDIR)/$(VENDOR)/lucide/
 	@touch $@
