@@ -19,6 +19,7 @@ class Link(NamedTuple):
 
 LINKS = (
     Link("Overview", "home.index", "account", "layout-dashboard", "o"),
+    Link("Tiers", "tiers.index", "tiers:read", "layers", "i"),
     Link("Tenants", "tenants.index", "tenants:read", "building-2", "t"),
     Link("API keys", "keys.index", "keys:read", "key-round", "k"),
     Link("People", "people.index", "people:read", "users", "e"),
@@ -36,7 +37,8 @@ def init_app(app: Flask) -> None:
 
 def links() -> list[Link]:
     """The pages that whoever is here may see."""
-    return [link for link in LINKS if may(link.permission)]
+    is_operator = not may("ledger:read")  # whom the overview leads on to the tenants
+    return [link for link in LINKS if may(link.permission) and not (is_operator and link.endpoint == "home.index")]
 
 
 def is_current(endpoint: str) -> bool:
