@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from gamify.models import LedgerEntry
 from gamify.services import ledger_rows
-from gamify.services.entries import Filter, conditions
+from gamify.services.entries import MICROSECOND, Filter, conditions
 from gamify.services.ledger_steps import Effort, steps
 
 AT_ONCE = 500  # rows a fetch
@@ -76,6 +76,6 @@ def cells(entry: Any, zone: tzinfo) -> list[Any]:
 
 def file_name(slug: str, mode: str, since: datetime | None, until: datetime | None, *, zone: tzinfo, now: datetime) -> str:
     """Name a file by tenant, mode and the days that it is about."""
-    last = (min(until, now) if until else now).astimezone(zone)
+    last = (min(until - MICROSECOND, now) if until else now).astimezone(zone)
     first = f"{since.astimezone(zone):%Y-%m-%d}" if since else "beginning"
     return f"ledger-{slug}-{mode}-{first}-to-{last:%Y-%m-%d}.csv"

@@ -136,7 +136,7 @@ def _of_busy_quarters(session: Session, tenant_id: int, wanted: Filter, whole: _
             return
         whole = whole._replace(end=summed)
     while quarters := _busy_quarters(session, tenant_id, wanted, whole):
-        yield from _through(session, tenant_id, quarters, step)
+        yield from _through(session, tenant_id, list(quarters), step)
         whole = whole._replace(end=quarters[-1].first)
 
 

@@ -10,7 +10,9 @@ from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
 from gamify.models import LedgerEntry
-from gamify.services.entries import Filter, conditions, first_id, first_id_of, instant_of, internal_id
+from gamify.services import figures
+from gamify.services.entries import EPOCH, Filter, conditions, first_id, first_id_of, instant_of, internal_id
+from gamify.services.figures import END
 from gamify.services.ledger_steps import Effort, affordable, last_before, steps
 
 
@@ -65,10 +67,9 @@ class Progress(NamedTuple):
 
 def begin(session: Session, tenant_id: int, wanted: Filter) -> Progress:
     """Return the totals, if they are known at once; else where adding them up begins. On one snapshot, please."""
-    only_participant = wanted == Filter(participant_id=wanted.participant_id, since=wanted.since, until=wanted.until)
-    if wanted.since and wanted.until and wanted.since >= wanted.until:
-        wanted = replace(wanted, until=wanted.since)
-    if wanted.participant_id is not None and only_participant:
+    if not wanted.is_sifting and wanted.participant_id is None and wanted.user_id is None:
+        return Progress(_of_everybody(session, tenant_id, wanted))
+    if wanted == Filter(participant_id=wanted.participant_id, since=wanted.since, until=wanted.until):
         return Progress(_of_participant(session, tenant_id, wanted))
     return _start(session, tenant_id, wanted)
 
@@ -115,6 +116,18 @@ def _start(session: Session, tenant_id: int, wanted: Filter) -> Progress:
     if wanted.until:
         end = min(end, first_id(wanted.until))
     return Progress(Totals(), end, instant_of(end), instant_of(first))
+
+
+def _of_everybody(session: Session, tenant_id: int, wanted: Filter) -> Totals:
+    """From the rollups."""
+    edges = [EPOCH, wanted.since or EPOCH, wanted.until or END]
+    before, during = figures.between(session, tenant_id, edges, api_key_id=wanted.api_key_id)
+    kinds = PART_OF_TYPE if wanted.type is None else {wanted.type: PART_OF_TYPE[wanted.type]}
+    opening, period = (
+        Totals(**{part: getattr(sums, f"{kind}_points") for kind, part in kinds.items()}) for sums in (before, during)
+    )
+    count = sum(getattr(during, f"{kind}_count") for kind in kinds)
+    return period._replace(opening=opening.net, entry_count=count)
 
 
 def _of_participant(session: Session, tenant_id: int, wanted: Filter) -> Totals:
