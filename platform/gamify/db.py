@@ -94,7 +94,7 @@ class Database:
 
     @contextmanager
     def snapshot(self, tenant_id: int) -> Iterator[Session]:
-        """A transaction that only reads, and sees a tenant's rows as they are at its first statement until it ends."""
+        """A transaction that only reads, and all of whose statements see one and the same moment."""
         with self.transaction() as session:
             session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             act_as(session, tenant_id)
