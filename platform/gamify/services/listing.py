@@ -2,7 +2,7 @@
 
 Standings have an index for each order, but are summed only up to an instant. So those with entries since then are read
 from `participants`, and everybody else by their standings: together they are exact in one snapshot, however late the
-summing is.
+summing is, and however long ago the instant was read (an earlier one only takes more from `participants`).
 """
 
 import re
@@ -11,15 +11,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Select, SmallInteger, Subquery, cast, func, literal, select, true, tuple_, union_all
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    SmallInteger,
+    Subquery,
+    TextClause,
+    and_,
+    cast,
+    func,
+    literal,
+    select,
+    text,
+    true,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 
-from gamify.models import LedgerEntry, Participant, ParticipantStanding, RollupProgress
+from gamify.models import LedgerEntry, Participant, ParticipantStanding
 
 SHORTEST_FRAGMENT = 3  # characters that the index of fragments needs; fewer are looked for at the beginning of ids
 LEVELS = range(21)  # of tiers, with those on none; see services.tiers
-REACH = 2_000  # rows to look through in the order asked for, before all who match are collected instead
 
 P, S = Participant, ParticipantStanding
 COLUMNS: tuple[Any, ...] = (
@@ -69,30 +83,46 @@ class Wanted:
         return not (self.fragment or self.tiers or self.active_since or self.quiet_since)
 
 
-def in_order(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, limit: int) -> Select[Any]:
-    """Return a query that reads on in the order asked for, by its index, to whoever does not match as well."""
+def in_order(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, summed_until: datetime, limit: int) -> Select[Any]:
+    """Return a query that reads on in the order asked for, by its index.
+
+    It finds those on the tiers and with the activity asked for, if standings have the order; else everybody.
+    """
     if wanted.has_standing:
-        return _merged([_by_standing(tenant_id, wanted, after, limit), _unsummed(tenant_id, wanted, after, limit)], wanted, limit)
+        parts = [_by_standing(tenant_id, wanted, after, summed_until, limit)]
+        parts.append(_unsummed(tenant_id, wanted, after, summed_until, limit))
+        return _merged(parts, wanted, limit)
     query = select(*COLUMNS).where(P.tenant_id == tenant_id, *_beyond(wanted, P.external_id, P.id, after))
     return query.order_by(*_sorted(wanted, P.external_id, P.id)).limit(limit)
 
 
-def matching(found: Select[Any], wanted: Wanted, *, limit: int) -> Select[Any]:
-    """Return those of a query who match, in its order."""
-    rows = found.subquery()
-    return select(rows).where(*_conditions(wanted, rows.c)).order_by(*_sorted(wanted, *_keys(wanted, rows.c))).limit(limit)
+def matching(near: Select[Any], wanted: Wanted, *, limit: int) -> Select[Any]:
+    """Return those of a query who match, in its order, and then others; `seen` counts both, without the limit."""
+    rows = near.subquery()
+    is_match = and_(true(), *_conditions(wanted, rows.c)).label("is_match")
+    query = select(rows, is_match, func.count().over().label("seen"))
+    return query.order_by(is_match.desc(), *_sorted(wanted, *_keys(wanted, rows.c))).limit(limit)
 
 
-def collected(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, limit: int) -> Select[Any]:
+def collected(
+    tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, summed_until: datetime, limit: int
+) -> Select[Any]:
     """Return a query that finds all who match by what singles them out most, and sorts them."""
     parts = [everybody(tenant_id, wanted)]
     if not wanted.fragment:
-        parts = [_summed(tenant_id, wanted), _of_unsummed(tenant_id, wanted)]
-    # An offset keeps the planner from sorting first and looking for matches one by one: that was tried before.
+        parts = [_summed(tenant_id, wanted, summed_until), _of_unsummed(tenant_id, wanted, summed_until)]
+    # An offset keeps the planner from reading in order, looking for matches one by one.
     rows = union_all(*parts).subquery()
     fenced = select(rows).offset(0).subquery()
     keys = _keys(wanted, fenced.c)
     return select(fenced).where(*_beyond(wanted, *keys, after)).order_by(*_sorted(wanted, *keys)).limit(limit)
+
+
+def estimate(tenant_id: int, fragment: str) -> TextClause:
+    """Return a query for how many the planner thinks have such an id, as a plan in JSON."""
+    is_short, pattern = _pattern(fragment)
+    query = f"SELECT FROM participants WHERE tenant_id = :tenant_id AND external_id {'LIKE' if is_short else 'ILIKE'} :pattern"
+    return text(f"EXPLAIN (FORMAT JSON) {query}").bindparams(tenant_id=tenant_id, pattern=pattern)
 
 
 def everybody(tenant_id: int, wanted: Wanted) -> Select[Any]:
@@ -105,7 +135,9 @@ def sorted_as(query: Select[Any], wanted: Wanted) -> Select[Any]:
     return query.order_by(*_sorted(wanted, *_keys(wanted, P)))
 
 
-def _by_standing(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, limit: int) -> Select[Any]:
+def _by_standing(
+    tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, summed_until: datetime, limit: int
+) -> Select[Any]:
     """The first of each tier, by an index that begins with the tier."""
     level = func.unnest(cast(list(wanted.tiers or LEVELS), ARRAY(SmallInteger))).table_valued("level").render_derived()
     keys = (ORDERS[wanted.order][1], S.participant_id)
@@ -114,7 +146,7 @@ def _by_standing(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, 
         .select_from(S)
         .join(P, (P.tenant_id == tenant_id) & (P.id == S.participant_id))
         .where(S.tenant_id == tenant_id, S.tier == level.c.level, *_activity(wanted, S.last_entry_at))
-        .where(P.last_entry_at < _summed_until(tenant_id), *_beyond(wanted, *keys, after))
+        .where(P.last_entry_at < summed_until, *_beyond(wanted, *keys, after))
         .order_by(*_sorted(wanted, *keys))
         .limit(limit)
         .lateral()
@@ -122,31 +154,26 @@ def _by_standing(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, 
     return select(rows).select_from(level).join(rows, true())
 
 
-def _unsummed(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, limit: int) -> Select[Any]:
+def _unsummed(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, summed_until: datetime, limit: int) -> Select[Any]:
     keys = _keys(wanted, P)
-    query = _of_unsummed(tenant_id, wanted).where(*_beyond(wanted, *keys, after))
+    query = _of_unsummed(tenant_id, wanted, summed_until).where(*_beyond(wanted, *keys, after))
     return select(query.order_by(*_sorted(wanted, *keys)).limit(limit).subquery())
 
 
-def _summed(tenant_id: int, wanted: Wanted) -> Select[Any]:
+def _summed(tenant_id: int, wanted: Wanted, summed_until: datetime) -> Select[Any]:
     """Those without entries since the summing, by their standings."""
     query = select(*COLUMNS).select_from(S).join(P, (P.tenant_id == tenant_id) & (P.id == S.participant_id))
     query = query.where(S.tenant_id == tenant_id, *_activity(wanted, S.last_entry_at))
-    query = query.where(P.last_entry_at < _summed_until(tenant_id))
+    query = query.where(P.last_entry_at < summed_until)
     return query.where(S.tier.in_(wanted.tiers)) if wanted.tiers else query
 
 
-def _of_unsummed(tenant_id: int, wanted: Wanted) -> Select[Any]:
+def _of_unsummed(tenant_id: int, wanted: Wanted, summed_until: datetime) -> Select[Any]:
     """Those with entries since the summing, by their rows."""
-    since = func.first_entry_id(_summed_until(tenant_id))
+    since = func.first_entry_id(summed_until)
     ids = select(LedgerEntry.participant_id).where(LedgerEntry.tenant_id == tenant_id, LedgerEntry.id >= since)
     query = select(*COLUMNS).where(P.tenant_id == tenant_id, P.id.in_(ids), *_activity(wanted, P.last_entry_at))
     return query.where(P.tier.in_(wanted.tiers)) if wanted.tiers else query
-
-
-def _summed_until(tenant_id: int) -> ColumnElement[datetime]:
-    known = select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id).scalar_subquery()
-    return func.coalesce(known, cast("1970-01-01 00:00:00+00", TIMESTAMP(timezone=True)))
 
 
 def _merged(parts: Sequence[Select[Any]], wanted: Wanted, limit: int) -> Select[Any]:
@@ -160,10 +187,16 @@ def _conditions(wanted: Wanted, of: Any) -> list[ColumnElement[bool]]:
     if wanted.tiers:
         conditions.append(of.tier.in_(wanted.tiers))
     if wanted.fragment:
-        escaped = re.sub(r"([\\%_])", r"\\\1", wanted.fragment)
-        is_short = len(wanted.fragment) < SHORTEST_FRAGMENT
-        conditions.append(of.external_id.like(f"{escaped}%") if is_short else of.external_id.ilike(f"%{escaped}%"))
+        is_short, pattern = _pattern(wanted.fragment)
+        conditions.append(of.external_id.like(pattern) if is_short else of.external_id.ilike(pattern))
     return conditions
+
+
+def _pattern(fragment: str) -> tuple[bool, str]:
+    """Whether a fragment is looked for at the beginning of ids only, and its pattern."""
+    escaped = re.sub(r"([\\%_])", r"\\\1", fragment)
+    is_short = len(fragment) < SHORTEST_FRAGMENT
+    return is_short, f"{escaped}%" if is_short else f"%{escaped}%"
 
 
 def _activity(wanted: Wanted, last_entry_at: Any) -> list[ColumnElement[bool]]:

@@ -1,19 +1,23 @@
 """Participants as a list: searched, filtered and sorted, a page at a time."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from gamify.errors import FieldError, Invalid
+from gamify.models import RollupProgress
 from gamify.services import cursor, listing
 from gamify.services.bounds import text_problem
 from gamify.services.cursor import Cursor
-from gamify.services.listing import ORDERS, REACH, Wanted
+from gamify.services.listing import ORDERS, Wanted
 
 AT_ONCE = 1_000  # rows a fetch, when all are wanted
+REACH = 1_000  # rows to look through in the order asked for, before all who match are collected instead
+FEW = 10_000  # rows that are quickly collected and sorted
+NEVER = datetime.fromtimestamp(0, UTC)  # from when on entries count, before any are summed
 SORTS = tuple(f"{sign}{order}" for order in ORDERS for sign in ("", "-"))
 ACTIVITIES = {
     **{f"active-{days}": timedelta(days) for days in (7, 30, 90)},
@@ -71,13 +75,23 @@ def every(session: Session, tenant_id: int, wanted: Wanted) -> Iterator[Any]:
 def _rows(session: Session, tenant_id: int, wanted: Wanted, begin: Cursor | None, limit: int) -> Sequence[Any]:
     """The next rows, read in the order asked for where its index can tell who matches.
 
-    Else some way is read in that order; when that does not fill the page, few match or they come late, and it is quicker
-    to collect them all.
+    Else those who match are collected, if they are thought to be few. If not, some way is read in that order: when that
+    does not fill the page, they come late, and it is quicker to collect them after all.
     """
+    until = session.scalar(select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id)) or NEVER
     if wanted.is_plain:
-        return session.execute(listing.in_order(tenant_id, wanted, begin, limit=limit)).all()
-    near = listing.in_order(tenant_id, wanted, begin, limit=REACH)
-    rows = session.execute(listing.matching(near, wanted, limit=limit)).all()
-    if len(rows) == limit or (session.scalar(select(func.count()).select_from(near.subquery())) or 0) < REACH:
-        return rows
-    return session.execute(listing.collected(tenant_id, wanted, begin, limit=limit)).all()
+        return session.execute(listing.in_order(tenant_id, wanted, begin, summed_until=until, limit=limit)).all()
+    if not wanted.fragment or _estimate(session, tenant_id, wanted.fragment) > FEW:
+        near = listing.in_order(tenant_id, wanted, begin, summed_until=until, limit=REACH)
+        rows = session.execute(listing.matching(near, wanted, limit=limit)).all()
+        seen = rows[0].seen if rows else 0
+        found = [row for row in rows if row.is_match]
+        if len(found) == limit or seen < REACH:
+            return found
+    return session.execute(listing.collected(tenant_id, wanted, begin, summed_until=until, limit=limit)).all()
+
+
+def _estimate(session: Session, tenant_id: int, fragment: str) -> float:
+    [plan] = session.scalar(listing.estimate(tenant_id, fragment)) or [{}]
+    found: float = plan["Plan"]["Plan Rows"]
+    return found
