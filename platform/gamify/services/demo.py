@@ -58,8 +58,9 @@ def fill(
     sign_ins, admin_id = _people(session, tenant, now)
     live_key, movers = _keys(session, tenant, pepper=pepper, now=now)
     test_key, test_movers = _test_key(session, sandbox, pepper=pepper, now=now)
-    _history(session, sandbox, SANDBOX, test_movers, now, lambda _: None)
-    _history(session, tenant, Size(participants, entries, SEED), movers._replace(person=admin_id), now, progress)
+    _history(session, sandbox, SANDBOX, movers=test_movers, now=now, progress=lambda _: None)
+    size = Size(participants, entries, SEED)
+    _history(session, tenant, size, movers=movers._replace(person=admin_id), now=now, progress=progress)
     return Demo(live_key, test_key, sign_ins)
 
 
@@ -108,7 +109,7 @@ def _test_key(session: Session, sandbox: Tenant, *, pepper: str, now: datetime) 
 
 
 def _history(
-    session: Session, tenant: Tenant, size: Size, movers: Movers, now: datetime, progress: Callable[[int], None]
+    session: Session, tenant: Tenant, size: Size, *, movers: Movers, now: datetime, progress: Callable[[int], None]
 ) -> None:
     act_as(session, tenant.id)
     ladder = tiers.replace(session, tenant.id, TIERS, actor=SYSTEM)

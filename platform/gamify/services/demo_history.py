@@ -48,7 +48,7 @@ class Movers(NamedTuple):
 PREPARE = """
     -- 0 to 1, without both.
     CREATE FUNCTION pg_temp.chance(number bigint, salt bigint) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((hashint8extended(number, salt) & 4503599627370495) + 0.5) / 4503599627370496;
+    RETURN ((hashint8extended(number, salt) & 4503599627370495)::float8 + 0.5::float8) / 4503599627370496::float8;
 
     -- Around 1; half of all are below.
     CREATE FUNCTION pg_temp.skewed(number bigint, salt bigint, sigma float8) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -108,36 +108,37 @@ FILL_PEOPLE = """
 # `period`th spends: as much as brings what is spent in all to a share of what is earned, so no balance is ever below zero.
 # The two entries after that may take back the one before them. Nothing in a row depends on chance in another.
 FILL_PORTION = """
-    WITH visit AS (
-        SELECT p.*, seq, id_of, entry_number, us, campaign, kind, k.reason, k.mover, k.points, k.channel,
+    WITH visit AS MATERIALIZED (
+        SELECT p.*, seq, number << 20 | seq AS entry_number,
+               pg_temp.chance(number << 20 | seq / period, %(seed)s + 6) AS luck,
+               pg_temp.chance(number << 20 | seq, %(seed)s + 12) AS whim,
+               joins + (leaves - joins) * (seq - pg_temp.chance(number << 20 | seq, %(seed)s + 7)) / p.entry_count AS place,
+               round((11 * pg_temp.skewed(number << 20 | seq, %(seed)s + 10, 0.6))::numeric, 2) AS price
+        FROM people AS p
+        CROSS JOIN LATERAL generate_series(1, p.entry_count) AS seq
+        WHERE p.number > %(after)s AND p.number <= %(until)s
+    ), dated AS MATERIALIZED (
+        SELECT visit.*, campaign, k.reason, k.mover, k.points, k.channel,
+               since + (3.6e9 * (place - share_before) / share)::bigint + seq AS us,
                CASE
                    WHEN seq %% period = 0 THEN 'redeem'
                    WHEN seq %% period = 1 AND seq > period AND luck < 0.015 THEN 'return'
                    WHEN seq %% period = 2 AND luck > 0.97 THEN 'refund'
                    ELSE 'award'
-               END AS role,
-               round((11 * pg_temp.skewed(entry_number, %(seed)s + 10, 0.6))::numeric, 2) AS price
-        FROM people AS p
-        CROSS JOIN LATERAL generate_series(1, p.entry_count) AS seq
-        CROSS JOIN LATERAL (
-            SELECT number << 20 | seq AS entry_number, pg_temp.chance(number << 20 | seq / period, %(seed)s + 6) AS luck,
-                   joins + (leaves - joins) * (seq - pg_temp.chance(number << 20 | seq, %(seed)s + 7)) / p.entry_count AS place
-        ) AS one
+               END AS role
+        FROM visit
         JOIN hours AS h ON h.hour = width_bucket(place, %(shares)s::float8[])
-        CROSS JOIN LATERAL (SELECT since + (3.6e9 * (place - share_before) / share)::bigint + seq AS us) AS instant
-        -- As the function entry_id does, but for chance: 48 bits of milliseconds, 12 of their fraction, 62 others.
-        CROSS JOIN LATERAL (
-            SELECT (lpad(to_hex(us / 1000), 12, '0') || '7' || lpad(to_hex(us %% 1000 * 4096 / 1000), 3, '0')
-                    || to_hex(hashint8extended(entry_number, %(seed)s + 8) & 4611686018427387903 | (-9223372036854775808)))::uuid
-                   AS id_of
-        ) AS name
         JOIN kinds AS k ON k.kind = CASE
             WHEN seq = 1 THEN 0 ELSE width_bucket(pg_temp.chance(entry_number, %(seed)s + 9), %(kind_shares)s::float8[]) END
-        WHERE p.number > %(after)s AND p.number <= %(until)s
-    ), worth AS (
-        SELECT *, COALESCE(points, GREATEST(25, LEAST(1500, round(price * 5) * CASE WHEN campaign IS NULL THEN 1 ELSE 2 END)))::bigint
-                  AS value
-        FROM visit
+    ), worth AS MATERIALIZED (
+        -- The id is as the function entry_id makes it, but for chance: 48 bits of milliseconds, 12 of their fraction, 62 others.
+        SELECT *, (lpad(to_hex(us / 1000), 12, '0') || '7' || lpad(to_hex(us %% 1000 * 4096 / 1000), 3, '0')
+                   || to_hex(hashint8extended(entry_number, %(seed)s + 8) & 4611686018427387903 | (-9223372036854775808)))::uuid
+                  AS id_of,
+               CASE WHEN points IS NULL
+                   THEN GREATEST(25, LEAST(1500, (price * 5)::int) * CASE WHEN campaign IS NULL THEN 1 ELSE 2 END)
+                   ELSE points END AS value
+        FROM dated
     ), earning AS (
         SELECT *, CASE role WHEN 'award' THEN value WHEN 'refund' THEN -lag(value) OVER past ELSE 0 END AS earned,
                lag(id_of) OVER past AS id_before
@@ -146,12 +147,12 @@ FILL_PORTION = """
         SELECT *, sum(earned) OVER past AS earned_after
         FROM earning WINDOW past AS (PARTITION BY number ORDER BY seq)
     ), redeeming AS (
-        SELECT *, CASE role WHEN 'redeem' THEN
-                   25 * (floor(spends * earned_after / 25) - floor(spends * lag(earned_after, period, 0) OVER past / 25))::bigint
-               END AS price_in_points
+        SELECT *, CASE role WHEN 'redeem' THEN 25 * (floor(spends * earned_after / 25)
+                   - floor(spends * lag(earned_after, period, 0::bigint) OVER past / 25))::int END AS price_in_points
         FROM totalled WINDOW past AS (PARTITION BY number ORDER BY seq)
     ), spending AS (
-        SELECT *, CASE role WHEN 'redeem' THEN price_in_points WHEN 'return' THEN -lag(price_in_points) OVER past ELSE 0 END AS spent
+        SELECT *, CASE role WHEN 'redeem' THEN price_in_points
+                   WHEN 'return' THEN -lag(price_in_points) OVER past ELSE 0 END AS spent
         FROM redeeming WINDOW past AS (PARTITION BY number ORDER BY seq)
     ), entry AS MATERIALIZED (
         SELECT *, sum(spent) OVER past AS spent_after, to_timestamp(us / 1e6) AS at
@@ -172,9 +173,10 @@ FILL_PORTION = """
                CASE role WHEN 'award' THEN 'award' WHEN 'redeem' THEN 'deduct' WHEN 'refund' THEN 'award_reversal'
                    ELSE 'deduct_reversal' END,
                earned - spent, earned_after - spent_after, earned_after, spent_after, %(ladder)s,
-               width_bucket(earned_after - earned, %(thresholds)s::bigint[]), width_bucket(earned_after, %(thresholds)s::bigint[]),
+               width_bucket(earned_after - earned, %(thresholds)s::bigint[]),
+               width_bucket(earned_after, %(thresholds)s::bigint[]),
                CASE role
-                   WHEN 'refund' THEN CASE WHEN luck_of > 0.5 THEN 'Order cancelled' ELSE 'Beans returned' END
+                   WHEN 'refund' THEN CASE WHEN whim > 0.5 THEN 'Order cancelled' ELSE 'Beans returned' END
                    WHEN 'return' THEN 'Out of stock'
                    WHEN 'redeem' THEN CASE WHEN spent < 100 THEN 'Reward: Extra shot' WHEN spent < 250 THEN 'Reward: Free coffee'
                        WHEN spent < 450 THEN 'Reward: Breakfast for two' WHEN spent < 900 THEN 'Reward: Bag of beans'
@@ -184,8 +186,8 @@ FILL_PORTION = """
                CASE
                    WHEN role = 'award' AND channel IS NOT NULL THEN
                        '{"order_id":"ord_' || number || '-' || seq || '","amount_usd":' || price || ',"product":"'
-                       || (%(products)s::text[])[ceil(8 * luck_of)] || '"'
-                       || CASE channel WHEN 'store' THEN ',"store":"' || (%(stores)s::text[])[1 + (luck_of * 1000)::int %% 5] || '"'
+                       || (%(products)s::text[])[ceil(8 * whim)] || '"'
+                       || CASE channel WHEN 'store' THEN ',"store":"' || (%(stores)s::text[])[1 + (whim * 1000)::int %% 5] || '"'
                            ELSE ',"channel":"' || channel || '"' END
                        || CASE WHEN campaign IS NULL THEN '' ELSE ',"campaign":"' || campaign || '","factor":2' END || '}'
                    WHEN role = 'redeem' THEN '{"voucher":"' || upper(to_hex(entry_number %% 16777216)) || '"}'
@@ -197,9 +199,8 @@ FILL_PORTION = """
                to_hex(hashint8extended(entry_number, %(seed)s + 11) | (-9223372036854775808)) || to_hex(us * 4096),
                at, CASE WHEN role IN ('refund', 'return') THEN id_before END
         FROM entry
-        CROSS JOIN LATERAL (SELECT pg_temp.chance(entry_number, %(seed)s + 12) AS luck_of) AS drawn
         CROSS JOIN LATERAL (
-            SELECT role = 'award' AND mover = 4 OR role = 'refund' AND luck_of > 0.6 AS is_by_hand,
+            SELECT role = 'award' AND mover = 4 OR role = 'refund' AND whim > 0.6 AS is_by_hand,
                    role = 'award' AND channel = 'web' AND us >= %(keyed_since)s AS is_keyed
         ) AS said
         JOIN person USING (external_id)
@@ -211,10 +212,14 @@ FILL_PORTION = """
 """
 
 WORDS = {
-    "first_names": "ada ben carla david elif farid grace hana ivan julia kofi lena marco nadia oscar priya quinn rosa sami tara "
-    "uma victor wanda yusuf".split(),
-    "last_names": "adams baker costa diaz evans fischer garcia hughes ito jensen khan lopez meyer novak okafor patel quist rossi "
-    "silva tanaka ueda vargas wright young".split(),
+    "first_names": (
+        "ada ben carla david elif farid grace hana ivan julia kofi lena marco nadia oscar priya "
+        "quinn rosa sami tara uma victor wanda yusuf"
+    ).split(),  # noqa: SIM905  # two lines, not 24
+    "last_names": (
+        "adams baker costa diaz evans fischer garcia hughes ito jensen khan lopez meyer novak "
+        "okafor patel quist rossi silva tanaka ueda vargas wright young"
+    ).split(),  # noqa: SIM905  # two lines, not 24
     "products": ["Flat white", "Beans 500 g", "Cold brew", "Breakfast", "Gift box", "Espresso", "Oat latte", "Banana bread"],
     "stores": ["Harbourside", "Old Town", "Station", "Market Hall", "Pier 9"],
 }
