@@ -49,7 +49,7 @@ PROBLEMS = (
     Problem(503, "unavailable", "Try again shortly", "With the same idempotency key, a repetition is always safe."),
 )
 
-bp = Blueprint("docs", __name__, template_folder=FOLDER / "templates", static_folder=FOLDER / "static", static_url_path="/static")
+bp = Blueprint("docs", __name__, template_folder=FOLDER / "templates")
 
 
 @bp.get("/docs")

@@ -16,7 +16,7 @@ from gamify.deployment import Deployment
 from gamify.services import demo as service
 from gamify.services.demo import Demo
 
-FILLED = "participants, ledger_entries, idempotency_keys"
+FILLED = "participants, ledger_entries, idempotency_keys, ledger_quarters, participant_standings"
 SHOWN_FROM = 1_000_000  # entries; fewer take seconds
 
 

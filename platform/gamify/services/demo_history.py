@@ -92,8 +92,8 @@ FILL_PEOPLE = """
            CASE
                WHEN number %% 8 = 3 THEN 'user_' || number
                WHEN number %% 8 < 3 THEN
-                   (%(first_names)s::text[])[ceil(24 * pg_temp.chance(number, %(seed)s + 13))] || '.'
-                   || (%(last_names)s::text[])[ceil(24 * pg_temp.chance(number, %(seed)s + 14))] || number || '@mail.example'
+                   (string_to_array(%(first_names)s, ' '))[ceil(24 * pg_temp.chance(number, %(seed)s + 13))] || '.'
+                   || (string_to_array(%(last_names)s, ' '))[ceil(24 * pg_temp.chance(number, %(seed)s + 14))] || number || '@mail.example'
                WHEN number %% 8 < 7 THEN 'cust_' || lpad(to_hex(scrambled), 8, '0')
                ELSE '6330-' || lpad((scrambled / 1000000)::text, 4, '0') || '-' || lpad((scrambled %% 1000000)::text, 6, '0')
            END,
@@ -215,11 +215,11 @@ WORDS = {
     "first_names": (
         "ada ben carla david elif farid grace hana ivan julia kofi lena marco nadia oscar priya "
         "quinn rosa sami tara uma victor wanda yusuf"
-    ).split(),  # noqa: SIM905  # two lines, not 24
+    ),
     "last_names": (
         "adams baker costa diaz evans fischer garcia hughes ito jensen khan lopez meyer novak "
         "okafor patel quist rossi silva tanaka ueda vargas wright young"
-    ).split(),  # noqa: SIM905  # two lines, not 24
+    ),
     "products": ["Flat white", "Beans 500 g", "Cold brew", "Breakfast", "Gift box", "Espresso", "Oat latte", "Banana bread"],
     "stores": ["Harbourside", "Old Town", "Station", "Market Hall", "Pier 9"],
 }
