@@ -5,16 +5,18 @@ from collections.abc import Mapping
 from flask import Flask, redirect, url_for
 from werkzeug.wrappers import Response
 
-from dashboard import errors, guard
+from dashboard import assets, errors, formats, guard, htmx, navigation, tenancy, theme
 from dashboard.errors import Handler
 from dashboard.views import account, audit, docs, home, keys, links, people, second_factor, settings, sign_in, tenants
 
 
 def init_app(app: Flask, *, otherwise: Mapping[type[Exception], Handler]) -> None:
     """Put the pages into `app`; errors elsewhere are answered as `otherwise` says."""
-    guard.init_app(app)
+    for part in (guard, htmx, tenancy, theme, formats, navigation):
+        part.init_app(app)
     errors.init_app(app, otherwise)
-    for view in (docs, home, sign_in, second_factor, links, account, people, keys, settings, tenants, audit):
+    app.after_request(assets.compress)
+    for view in (assets, docs, home, sign_in, second_factor, links, account, people, keys, settings, tenants, audit):
         app.register_blueprint(view.bp)
 
     @app.get("/")

@@ -9,6 +9,8 @@ from flask import Flask, Response, g, make_response, render_template, request
 from gamify.errors import DomainError, Unavailable
 from werkzeug.exceptions import HTTPException
 
+from dashboard import htmx
+
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Response]
@@ -68,6 +70,10 @@ def _choosing(page: Handler, otherwise: Handler) -> Handler:
 
 
 def _page(status: int, title: str, sentence: str, headers: Mapping[str, str]) -> Response:
+    if htmx.is_partial():
+        answer = htmx.refuse(sentence, status)
+        answer.headers.extend(headers)
+        return answer
     values: dict[str, Any] = {"title": title, "sentence": sentence, "status": status}
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         values["visitor"] = lambda: None  # what is broken may be what tells who is here

@@ -138,6 +138,11 @@ def lead_to(address: str) -> Answer:
     return redirect(address, code=303 if request.method == "POST" else 302)
 
 
+def back() -> str:
+    """The page whose form sent this request."""
+    return local(_path_of(request.referrer))
+
+
 def _load(session_id: str) -> Visitor | None:
     try:
         wanted = UUID(session_id)

@@ -2,21 +2,45 @@
 
 from typing import NamedTuple
 
+from flask import Flask, request
+
+from dashboard.guard import may
+
 
 class Link(NamedTuple):
-    """A page, as the first page and the head of all pages list it."""
+    """A page as the side of all pages lists it; `g` and its letter lead there."""
 
     label: str
     endpoint: str
     permission: str
+    icon: str
+    letter: str
 
 
 LINKS = (
-    Link("Tenants", "tenants.index", "tenants:read"),
-    Link("API keys", "keys.index", "keys:read"),
-    Link("People", "people.index", "people:read"),
-    Link("Settings", "settings.index", "settings:write"),
-    Link("Audit log", "audit.index", "audit:read"),
-    Link("Platform log", "audit.platform", "platform_audit:read"),
-    Link("Your account", "account.index", "account"),
+    Link("Overview", "home.index", "account", "layout-dashboard", "o"),
+    Link("Tenants", "tenants.index", "tenants:read", "building-2", "t"),
+    Link("API keys", "keys.index", "keys:read", "key-round", "k"),
+    Link("People", "people.index", "people:read", "users", "e"),
+    Link("Audit log", "audit.index", "audit:read", "scroll-text", "a"),
+    Link("Platform log", "audit.platform", "platform_audit:read", "scroll-text", "a"),
+    Link("Settings", "settings.index", "settings:write", "settings", "s"),
 )
+ACCOUNT = Link("Your account", "account.index", "account", "user", "y")
+
+
+def init_app(app: Flask) -> None:
+    """Let templates list the pages."""
+    app.jinja_env.globals |= {"links": links, "is_current": is_current}
+
+
+def links() -> list[Link]:
+    """The pages that whoever is here may see."""
+    return [link for link in LINKS if may(link.permission)]
+
+
+def is_current(endpoint: str) -> bool:
+    """Whether this page is the one, or lies below it."""
+    name, _, view = endpoint.partition(".")
+    here, _, current = (request.endpoint or "").partition(".")
+    return name == here and (view == current or sum(link.endpoint.startswith(f"{name}.") for link in LINKS) <= 1)

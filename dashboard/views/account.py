@@ -10,8 +10,9 @@ from gamify.services import passwords, second_factor, sessions, users
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as Answer
 
+from dashboard import theme
 from dashboard.forms import Form, sent, show
-from dashboard.guard import actor, allows, lead_to, now, place, remember, who
+from dashboard.guard import actor, allows, back, lead_to, now, place, remember, who
 
 bp = Blueprint("account", __name__, url_prefix="/dashboard/account")
 
@@ -21,6 +22,13 @@ bp = Blueprint("account", __name__, url_prefix="/dashboard/account")
 def index() -> Response:
     """Show the account."""
     return _show(Form())
+
+
+@bp.post("/theme")
+@allows("account")
+def choose_theme() -> Answer:
+    """Choose light or dark for this browser, and go back."""
+    return theme.choose(lead_to(back()), sent().get("theme"))
 
 
 @bp.post("/password")

@@ -8,7 +8,7 @@ from dashboard.problems import PROBLEMS
 
 FOLDER = Path(__file__).parent.parent
 
-bp = Blueprint("docs", __name__, template_folder=FOLDER / "templates", static_folder=FOLDER / "static", static_url_path="/static")
+bp = Blueprint("docs", __name__, template_folder=FOLDER / "templates")
 
 
 @bp.get("/docs")

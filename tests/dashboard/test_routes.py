@@ -83,7 +83,9 @@ def test_what_matters_most_wants_a_fresh_sign_in(app, owner, visitor):
 
 def test_changes_to_people_tenants_and_security_are_what_matters_most(app):
     fresh = {endpoint for endpoint, _, _, _, is_fresh in pages(app) if is_fresh}
-    changing = {e for e, method, _, p, _ in pages(app) if method == "POST" and str(p).endswith(":write")}
+    # Points are moved all day long, and each movement can be reversed.
+    daily = {"participants:write"}
+    changing = {e for e, method, _, p, _ in pages(app) if method == "POST" and str(p).endswith(":write") and p not in daily}
 
     assert changing <= fresh
     assert {"account.set_up", "account.enrol", "account.disable"} <= fresh
@@ -121,7 +123,7 @@ def test_no_page_holds_inline_script_or_style(app, visitor):
     for _, method, path, _, _ in pages(app):
         if method == "GET":
             text = browser.get(path).text
-            assert "<script" not in text
+            assert re.findall(r"<script(?! defer\s+src=\"/static/| type=\"application/json\")", text) == []
             assert "<style" not in text
             assert " style=" not in text
             assert not re.search(r"<[^>]* on[a-z]+=", text)
