@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from flask import Response, make_response, render_template, request
 from gamify.errors import Conflict, DomainError, Invalid
 
+from dashboard.htmx import render
+
 SECRET = ("password", "new_password", "code", "csrf_token", "ticket")
 
 
@@ -60,3 +62,9 @@ def show(template: str, form: Form, **values: object) -> Response:
     if form.refusal is not None:
         page.headers.extend(form.refusal.headers)
     return page
+
+
+def ask(question: str, *, title: str, leads_back: str, **values: object) -> Response:
+    """Show a form that asks before something is done: in the drawer beside a list, or on a page of its own."""
+    page = {"title": title, "leads_back": leads_back, "question": question}
+    return render("asked.html", partials={"drawer-content": question}, **page, **values)
