@@ -21,6 +21,7 @@ LINKS = (
     Link("Overview", "home.index", "account", "layout-dashboard", "o"),
     Link("Tiers", "tiers.index", "tiers:read", "layers", "i"),
     Link("Tenants", "tenants.index", "tenants:read", "building-2", "t"),
+    Link("Ledger", "ledger.index", "ledger:read", "receipt-text", "l"),
     Link("API keys", "keys.index", "keys:read", "key-round", "k"),
     Link("People", "people.index", "people:read", "users", "e"),
     Link("Audit log", "audit.index", "audit:read", "scroll-text", "a"),
