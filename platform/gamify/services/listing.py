@@ -13,12 +13,14 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     ColumnElement,
     Select,
     SmallInteger,
     Subquery,
     TextClause,
     and_,
+    any_,
     cast,
     func,
     literal,
@@ -80,7 +82,12 @@ class Wanted:
         """Whether the indexes of the order asked for hold all that is asked about."""
         if self.has_standing:
             return not self.fragment
-        return not (self.fragment or self.tiers or self.active_since or self.quiet_since)
+        return not ((self.fragment and not self.is_prefix) or self.tiers or self.active_since or self.quiet_since)
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether the fragment is too short for the index of fragments, so stands for the beginning of ids."""
+        return self.fragment is not None and len(self.fragment) < SHORTEST_FRAGMENT
 
 
 def in_order(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, summed_until: datetime, limit: int) -> Select[Any]:
@@ -93,6 +100,8 @@ def in_order(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, s
         parts.append(_unsummed(tenant_id, wanted, after, summed_until, limit))
         return _merged(parts, wanted, limit)
     query = select(*COLUMNS).where(P.tenant_id == tenant_id, *_beyond(wanted, P.external_id, P.id, after))
+    if wanted.is_prefix:
+        query = query.where(func.starts_with(P.external_id, wanted.fragment))
     return query.order_by(*_sorted(wanted, P.external_id, P.id)).limit(limit)
 
 
@@ -105,11 +114,22 @@ def matching(near: Select[Any], wanted: Wanted, *, limit: int) -> Select[Any]:
 
 
 def collected(
-    tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, summed_until: datetime, limit: int
+    tenant_id: int,
+    wanted: Wanted,
+    after: tuple[Any, int] | None,
+    *,
+    summed_until: datetime,
+    numbers: list[int] | None,
+    limit: int,
 ) -> Select[Any]:
-    """Return a query that finds all who match by what singles them out most, and sorts them."""
+    """Return a query that finds all who match by what singles them out most, and sorts them.
+
+    `numbers` are those of all who have the fragment, if they are known.
+    """
     parts = [everybody(tenant_id, wanted)]
-    if not wanted.fragment:
+    if numbers is not None:
+        parts = [_numbered(tenant_id, wanted, numbers)]
+    elif not wanted.fragment:
         parts = [_summed(tenant_id, wanted, summed_until), _of_unsummed(tenant_id, wanted, summed_until)]
     # An offset keeps the planner from reading in order, looking for matches one by one.
     rows = union_all(*parts).subquery()
@@ -118,11 +138,10 @@ def collected(
     return select(fenced).where(*_beyond(wanted, *keys, after)).order_by(*_sorted(wanted, *keys)).limit(limit)
 
 
-def estimate(tenant_id: int, fragment: str) -> TextClause:
-    """Return a query for how many the planner thinks have such an id, as a plan in JSON."""
-    is_short, pattern = _pattern(fragment)
-    query = f"SELECT FROM participants WHERE tenant_id = :tenant_id AND external_id {'LIKE' if is_short else 'ILIKE'} :pattern"
-    return text(f"EXPLAIN (FORMAT JSON) {query}").bindparams(tenant_id=tenant_id, pattern=pattern)
+def with_fragment(tenant_id: int, fragment: str, *, most: int) -> TextClause:
+    """Return a query for the numbers of those who have a fragment in their ids, `most` of them at most, as one array."""
+    query = text("SELECT ARRAY(SELECT participants_like(:tenant_id, :pattern, :most))")
+    return query.bindparams(tenant_id=tenant_id, pattern=_pattern(fragment), most=most)
 
 
 def everybody(tenant_id: int, wanted: Wanted) -> Select[Any]:
@@ -160,6 +179,13 @@ def _unsummed(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, sum
     return select(query.order_by(*_sorted(wanted, *keys)).limit(limit).subquery())
 
 
+def _numbered(tenant_id: int, wanted: Wanted, numbers: list[int]) -> Select[Any]:
+    """Those of some, by their rows, who match whatever else is asked."""
+    query = select(*COLUMNS).where(P.tenant_id == tenant_id, P.id == any_(cast(numbers, ARRAY(BigInteger))))
+    query = query.where(*_activity(wanted, P.last_entry_at))
+    return query.where(P.tier.in_(wanted.tiers)) if wanted.tiers else query
+
+
 def _summed(tenant_id: int, wanted: Wanted, summed_until: datetime) -> Select[Any]:
     """Those without entries since the summing, by their standings."""
     query = select(*COLUMNS).select_from(S).join(P, (P.tenant_id == tenant_id) & (P.id == S.participant_id))
@@ -186,17 +212,16 @@ def _conditions(wanted: Wanted, of: Any) -> list[ColumnElement[bool]]:
     conditions = _activity(wanted, of.last_entry_at)
     if wanted.tiers:
         conditions.append(of.tier.in_(wanted.tiers))
-    if wanted.fragment:
-        is_short, pattern = _pattern(wanted.fragment)
-        conditions.append(of.external_id.like(pattern) if is_short else of.external_id.ilike(pattern))
+    if wanted.fragment and wanted.is_prefix:
+        conditions.append(func.starts_with(of.external_id, wanted.fragment))
+    elif wanted.fragment:
+        conditions.append(of.external_id.ilike(_pattern(wanted.fragment)))
     return conditions
 
 
-def _pattern(fragment: str) -> tuple[bool, str]:
-    """Whether a fragment is looked for at the beginning of ids only, and its pattern."""
+def _pattern(fragment: str) -> str:
     escaped = re.sub(r"([\\%_])", r"\\\1", fragment)
-    is_short = len(fragment) < SHORTEST_FRAGMENT
-    return is_short, f"{escaped}%" if is_short else f"%{escaped}%"
+    return f"%{escaped}%"
 
 
 def _activity(wanted: Wanted, last_entry_at: Any) -> list[ColumnElement[bool]]:

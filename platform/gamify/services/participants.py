@@ -15,7 +15,7 @@ from gamify.services.cursor import Cursor
 from gamify.services.listing import ORDERS, Wanted
 
 AT_ONCE = 1_000  # rows a fetch, when all are wanted
-REACH = 1_000  # rows to look through in the order asked for, before all who match are collected instead
+REACH = 5_000  # rows to look through in the order asked for, before all who match are collected instead
 FEW = 10_000  # rows that are quickly collected and sorted
 NEVER = datetime.fromtimestamp(0, UTC)  # from when on entries count, before any are summed
 SORTS = tuple(f"{sign}{order}" for order in ORDERS for sign in ("", "-"))
@@ -75,23 +75,26 @@ def every(session: Session, tenant_id: int, wanted: Wanted) -> Iterator[Any]:
 def _rows(session: Session, tenant_id: int, wanted: Wanted, begin: Cursor | None, limit: int) -> Sequence[Any]:
     """The next rows, read in the order asked for where its index can tell who matches.
 
-    Else those who match are collected, if they are thought to be few. If not, some way is read in that order: when that
-    does not fill the page, they come late, and it is quicker to collect them after all.
+    Else those who match are collected, if they are few. If not, some way is read in that order: when that does not fill
+    the page, they come late, and it is quicker to collect them after all.
     """
     until = session.scalar(select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id)) or NEVER
     if wanted.is_plain:
         return session.execute(listing.in_order(tenant_id, wanted, begin, summed_until=until, limit=limit)).all()
-    if not wanted.fragment or _estimate(session, tenant_id, wanted.fragment) > FEW:
+    numbers = _few(session, tenant_id, wanted)
+    if numbers is None:
         near = listing.in_order(tenant_id, wanted, begin, summed_until=until, limit=REACH)
         rows = session.execute(listing.matching(near, wanted, limit=limit)).all()
-        seen = rows[0].seen if rows else 0
         found = [row for row in rows if row.is_match]
-        if len(found) == limit or seen < REACH:
+        if len(found) == limit or not rows or rows[0].seen < REACH:
             return found
-    return session.execute(listing.collected(tenant_id, wanted, begin, summed_until=until, limit=limit)).all()
+    query = listing.collected(tenant_id, wanted, begin, summed_until=until, numbers=numbers, limit=limit)
+    return session.execute(query).all()
 
 
-def _estimate(session: Session, tenant_id: int, fragment: str) -> float:
-    [plan] = session.scalar(listing.estimate(tenant_id, fragment)) or [{}]
-    found: float = plan["Plan"]["Plan Rows"]
-    return found
+def _few(session: Session, tenant_id: int, wanted: Wanted) -> list[int] | None:
+    """The numbers of those whose ids have the fragment, if that is asked for and they are few."""
+    if not wanted.fragment or wanted.is_prefix:
+        return None
+    found: list[int] = session.scalar(listing.with_fragment(tenant_id, wanted.fragment, most=FEW + 1)) or []
+    return found if len(found) <= FEW else None
