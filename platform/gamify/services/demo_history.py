@@ -93,7 +93,8 @@ FILL_PEOPLE = """
                WHEN number %% 8 = 3 THEN 'user_' || number
                WHEN number %% 8 < 3 THEN
                    (string_to_array(%(first_names)s, ' '))[ceil(24 * pg_temp.chance(number, %(seed)s + 13))] || '.'
-                   || (string_to_array(%(last_names)s, ' '))[ceil(24 * pg_temp.chance(number, %(seed)s + 14))] || number || '@mail.example'
+                   || (string_to_array(%(last_names)s, ' '))[ceil(24 * pg_temp.chance(number, %(seed)s + 14))]
+                   || number || '@mail.example'
                WHEN number %% 8 < 7 THEN 'cust_' || lpad(to_hex(scrambled), 8, '0')
                ELSE '6330-' || lpad((scrambled / 1000000)::text, 4, '0') || '-' || lpad((scrambled %% 1000000)::text, 6, '0')
            END,
