@@ -20,6 +20,7 @@ class Link(NamedTuple):
 LINKS = (
     Link("Overview", "home.index", "account", "layout-dashboard", "o"),
     Link("Tenants", "tenants.index", "tenants:read", "building-2", "t"),
+    Link("Developers", "developers.index", "developers:read", "code-2", "d"),
     Link("API keys", "keys.index", "keys:read", "key-round", "k"),
     Link("People", "people.index", "people:read", "users", "e"),
     Link("Audit log", "audit.index", "audit:read", "scroll-text", "a"),
