@@ -93,6 +93,14 @@ class Database:
             yield session
 
     @contextmanager
+    def snapshot(self, tenant_id: int) -> Iterator[Session]:
+        """A transaction that only reads, and all of whose statements see one and the same moment."""
+        with self.transaction() as session:
+            session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            act_as(session, tenant_id)
+            yield session
+
+    @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
         """A bare connection in autocommit mode: for statements that are transactions of their own.
 

@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy.orm import Session
 
 from gamify.db import act_as
-from gamify.services import api_keys, tenants, tiers, users
+from gamify.services import api_keys, rollups, tenants, tiers, users
 from gamify.services.audit import SYSTEM
 
 SLUG, NAME = "demo", "Harbour Coffee"
@@ -76,6 +76,7 @@ def fill(session: Session, *, pepper: str, now: datetime) -> Demo:
         values = {"tenant_id": tenant.id, "thresholds": ladder.thresholds, "ladder": ladder.version, "api_key_id": key.id}
         for statement in ("ANALYZE staged", FILL_PARTICIPANTS, FILL_ENTRIES):
             cursor.execute(statement, values)
+    rollups.derive(session, tenant.id, until=now)  # all in the past, and nobody else knows the tenant yet
     sign_ins = {f"{role}@demo.example": users.new_password() for role in ("admin", "analyst")}
     for email, password in sign_ins.items():
         users.create(session, tenant=tenant, email=email, role=email.partition("@")[0], password=password, actor=SYSTEM)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from gamify.errors import FieldError, Invalid
 from gamify.models import Ladder, Tier
-from gamify.services import audit
+from gamify.services import audit, rollups
 from gamify.services.audit import Actor
 
 CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
@@ -40,6 +40,7 @@ def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int], *, 
     """
     _check(thresholds)
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"ladder of {tenant_id}"))))  # one change at a time
+    rollups.hold(session, tenant_id)
     newest = session.scalar(select(func.max(Ladder.version)).where(Ladder.tenant_id == tenant_id)) or 0
     before = {tier.code: tier.threshold for tier in _of_version(session, tenant_id, newest)}
     rungs = sorted(thresholds.items(), key=lambda item: item[1])
@@ -61,6 +62,7 @@ def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int], *, 
     audit.record(session, tenant_id, actor, action="tiers.replace", subject="tiers", before=before or None, after=dict(rungs))
     values = {"tenant_id": tenant_id, "thresholds": ladder.thresholds}
     session.execute(RE_EVALUATE, values)  # nearly everybody, while awards go on
+    rollups.re_evaluate(session, tenant_id, ladder.thresholds)
     session.execute(select(func.pg_advisory_xact_lock(_LADDER_LOCK, func.hashint8(tenant_id))))
     # And whom an award moved meanwhile by the ladder it had read. Who holds a row now waits for the lock that we have,
     # so must not be waited for; it will read our ladder and set the tier itself.

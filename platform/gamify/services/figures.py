@@ -1,0 +1,222 @@
+"""Figures of a tenant: points and entries of periods, days and tiers, exact at any moment.
+
+Each function is one statement, hence one snapshot: what is rolled up, and the ledger's tail that is not yet. Whoever
+shows figures that must agree with each other asks for them in one `Database.snapshot`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from gamify.services.rollups import BEGINNING, KEY, MEASURES, OF_ENTRIES, QUARTER, TYPES
+
+A_QUARTER = timedelta(minutes=15)
+END = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)  # some quarters before the last instant there is
+LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"  # a range with two ends is what the planner takes for a small one
+
+SUMMED = """summed AS (
+    SELECT COALESCE(max(summed_until), TIMESTAMPTZ 'epoch') AS until FROM rollup_progress WHERE tenant_id = :tenant_id
+)"""
+TAIL = f"e.tenant_id = :tenant_id AND e.id >= first_entry_id(summed.until) AND e.id < '{LAST_ID}'"
+BETWEEN = f"""
+    WITH {SUMMED}
+    SELECT part.n, {", ".join(f"sum(part.{column})::bigint" for column in MEASURES)}
+    FROM (
+        SELECT width_bucket(quarter, CAST(:edges AS timestamptz[])) AS n, {", ".join(MEASURES)}
+        FROM ledger_quarters
+        WHERE tenant_id = :tenant_id AND quarter >= :first AND quarter < :last
+              AND quarter <> ALL (CAST(:cut AS timestamptz[])) AND (CAST(:key AS bigint) IS NULL OR api_key_id = :key)
+        UNION ALL
+        SELECT width_bucket(created_at, CAST(:edges AS timestamptz[])), {OF_ENTRIES}
+        FROM summed CROSS JOIN ledger_entries
+        WHERE tenant_id = :tenant_id
+              AND id >= first_entry_id(GREATEST(summed.until, :first)) AND id < first_entry_id(:last)
+              AND {QUARTER} <> ALL (CAST(:cut AS timestamptz[])) AND (CAST(:key AS bigint) IS NULL OR {KEY} = :key)
+        GROUP BY 1
+        UNION ALL
+        SELECT width_bucket(created_at, CAST(:edges AS timestamptz[])), {OF_ENTRIES}
+        FROM unnest(CAST(:cut AS timestamptz[])) AS quarter
+        JOIN ledger_entries ON tenant_id = :tenant_id
+             AND id >= first_entry_id(GREATEST(quarter, :first))
+             AND id < first_entry_id(LEAST(quarter + interval '15 minutes', :last))
+        WHERE CAST(:key AS bigint) IS NULL OR {KEY} = :key
+        GROUP BY 1
+    ) AS part
+    GROUP BY part.n
+"""  # noqa: S608  # our own names
+TIERS = f"""
+    WITH {SUMMED}, moved AS (
+        SELECT DISTINCT e.participant_id AS id FROM summed CROSS JOIN ledger_entries AS e WHERE {TAIL}
+    )
+    SELECT tier, sum(participant_count)::bigint, sum(points)::bigint
+    FROM (
+        SELECT tier, participant_count, points FROM tier_standings WHERE tenant_id = :tenant_id
+        UNION ALL
+        SELECT s.tier, -1, -s.balance
+        FROM moved JOIN participant_standings AS s ON s.tenant_id = :tenant_id AND s.participant_id = moved.id
+        UNION ALL
+        SELECT p.tier, 1, p.balance FROM moved JOIN participants AS p ON p.tenant_id = :tenant_id AND p.id = moved.id
+    ) AS part
+    GROUP BY tier HAVING sum(participant_count) <> 0 ORDER BY tier
+"""  # noqa: S608  # our own names
+# Quarters that lie before an instant as a whole are counted; in that of the instant itself entries may be later.
+BUSY = """
+    WITH {summed}, busy AS (
+        SELECT quarter, sum({count}) FILTER (WHERE quarter + interval '15 minutes' <= :before) AS entries
+        FROM ledger_quarters
+        WHERE tenant_id = :tenant_id AND quarter < :before AND {count} > 0
+              AND (CAST(:key AS bigint) IS NULL OR api_key_id = :key)
+        GROUP BY quarter
+    ), run AS (
+        SELECT quarter, sum(entries) OVER (ORDER BY quarter DESC) AS entries FROM busy
+    )
+    SELECT COALESCE(
+        (SELECT quarter FROM run WHERE entries >= :wanted ORDER BY quarter DESC LIMIT 1),
+        (SELECT min(quarter) FROM busy),
+        (SELECT summed.until FROM summed CROSS JOIN ledger_entries AS e
+         WHERE {tail} AND e.id < first_entry_id(:before) AND (CAST(:type AS text) IS NULL OR e.type = :type)
+               AND (CAST(:key AS bigint) IS NULL OR COALESCE(e.api_key_id, 0) = :key)
+         LIMIT 1)
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Entries of a period. Points are positive, whatever their direction."""
+
+    award_points: int = 0
+    deduct_points: int = 0
+    award_reversal_points: int = 0
+    deduct_reversal_points: int = 0
+    award_count: int = 0
+    deduct_count: int = 0
+    award_reversal_count: int = 0
+    deduct_reversal_count: int = 0
+    joined_count: int = 0  # participants whose first entry is among these
+
+    @property
+    def awarded(self) -> int:
+        """Points awarded and not taken back: what `total_earned` of everybody has grown by."""
+        return self.award_points - self.award_reversal_points
+
+    @property
+    def deducted(self) -> int:
+        """Points deducted and not given back: what `total_spent` of everybody has grown by."""
+        return self.deduct_points - self.deduct_reversal_points
+
+    @property
+    def net(self) -> int:
+        """What all balances together have grown by."""
+        return self.awarded - self.deducted
+
+    @property
+    def entry_count(self) -> int:
+        """Entries of every type."""
+        return self.award_count + self.deduct_count + self.award_reversal_count + self.deduct_reversal_count
+
+    def __add__(self, other: "Sums") -> "Sums":
+        """Both periods together."""
+        return Sums(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
+
+
+class Day(NamedTuple):
+    """A day of some zone, and what happened on it."""
+
+    day: date
+    sums: Sums
+
+
+class TierCount(NamedTuple):
+    """Participants on a tier (0: none), and their balances together."""
+
+    tier: int
+    participant_count: int
+    points: int
+
+
+def sums(
+    session: Session, tenant_id: int, since: datetime | None, until: datetime | None, *, api_key_id: int | None = None
+) -> Sums:
+    """Return the sums of since ≤ t < until, None being open, of everybody or of one key (0: people, and no key)."""
+    return between(session, tenant_id, [since or BEGINNING, until or END], api_key_id=api_key_id)[0]
+
+
+def by_day(
+    session: Session, tenant_id: int, first: date, last: date, zone: ZoneInfo, *, api_key_id: int | None = None
+) -> list[Day]:
+    """Return each day from `first` to `last`, as days go in `zone`: some have 23 or 25 hours."""
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    edges = [datetime(day.year, day.month, day.day, tzinfo=zone) for day in [*days, last + timedelta(days=1)]]
+    found = between(session, tenant_id, edges, api_key_id=api_key_id)
+    return [Day(*pair) for pair in zip(days, found, strict=True)]
+
+
+def between(session: Session, tenant_id: int, edges: Sequence[datetime], *, api_key_id: int | None = None) -> list[Sums]:
+    """Return the sums between each of the ascending `edges` and the next; an edge belongs to what comes after it.
+
+    Quarters in which an edge lies are read from the ledger, all others from the rollups.
+    """
+    instants = [min(max(edge.astimezone(UTC), BEGINNING), END) for edge in edges]
+    found = dict.fromkeys(pairwise(instants), Sums())
+    distinct = sorted(set(instants))
+    values = {
+        "tenant_id": tenant_id,
+        "edges": distinct,
+        "first": distinct[0],
+        "last": distinct[-1],
+        "cut": sorted({start for edge in distinct if (start := _quarter(edge)) != edge}),
+        "key": api_key_id,
+    }
+    for n, *row in session.execute(text(BETWEEN), values):
+        found[distinct[n - 1], distinct[n]] = Sums(*row)
+    return [found[pair] for pair in pairwise(instants)]
+
+
+def outstanding(session: Session, tenant_id: int, *, at: datetime | None = None) -> int:
+    """Return the points that all participants had together just before an instant, or have now."""
+    if at is None:
+        return sum(tier.points for tier in tier_counts(session, tenant_id))
+    return sums(session, tenant_id, None, at).net
+
+
+def tier_counts(session: Session, tenant_id: int) -> list[TierCount]:
+    """Return the tiers that somebody is on, in order; 0 stands for having none."""
+    return [TierCount(*row) for row in session.execute(text(TIERS), {"tenant_id": tenant_id})]
+
+
+def participant_count(session: Session, tenant_id: int) -> int:
+    """Return how many participants there are."""
+    return sum(tier.participant_count for tier in tier_counts(session, tenant_id))
+
+
+def busy_since(
+    session: Session,
+    tenant_id: int,
+    *,
+    before: datetime,
+    wanted: int,
+    type: str | None = None,  # noqa: A002  # it is called so everywhere
+    api_key_id: int | None = None,
+) -> datetime | None:
+    """Return an instant since which `wanted` entries of a type or key have been written before `before`, or all there are.
+
+    None: there are no such entries. So a search for something rare need not read the whole ledger.
+    """
+    if type is not None and type not in TYPES:
+        return None
+    count = f"{type}_count" if type else f"({' + '.join(f'{each}_count' for each in TYPES)})"
+    values = {"tenant_id": tenant_id, "before": before, "wanted": wanted, "type": type, "key": api_key_id}
+    found: datetime | None = session.scalar(text(BUSY.format(summed=SUMMED, tail=TAIL, count=count)), values)
+    return found
+
+
+def _quarter(instant: datetime) -> datetime:
+    """The beginning of the quarter of an hour that an instant is in."""
+    return instant - (instant - BEGINNING) % A_QUARTER
