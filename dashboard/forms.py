@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import Response, make_response, render_template, request
 from gamify.errors import Conflict, DomainError, Invalid
@@ -64,7 +65,7 @@ def show(template: str, form: Form, **values: object) -> Response:
     return page
 
 
-def ask(question: str, *, title: str, leads_back: str, **values: object) -> Response:
+def ask(question: str, *, title: str, leads_back: str, **values: Any) -> Response:
     """Show a form that asks before something is done: in the drawer beside a list, or on a page of its own."""
-    page = {"title": title, "leads_back": leads_back, "question": question}
-    return render("asked.html", partials={"drawer-content": question}, **page, **values)
+    partials = {"drawer-content": question}
+    return render("asked.html", partials=partials, title=title, leads_back=leads_back, question=question, **values)

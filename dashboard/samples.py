@@ -95,7 +95,8 @@ def javascript(operation: Operation, base: str, key: str) -> str:
         options += [f'method: "{operation.method}"', f"body: JSON.stringify({_literal(operation.body)})"]
     options.append(f"headers: {_literal(headers)}")
     lines = indent(",\n".join(options), "  ")
-    return f'const answer = await fetch("{base}{operation.path}", {{\n{lines},\n}});\nconsole.log(answer.status, await answer.json());'
+    call = f'const answer = await fetch("{base}{operation.path}", {{\n{lines},\n}});'
+    return f"{call}\nconsole.log(answer.status, await answer.json());"
 
 
 LANGUAGES: dict[str, tuple[str, Callable[[Operation, str, str], str]]] = {

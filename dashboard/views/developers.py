@@ -84,11 +84,11 @@ def _log(keys: Sequence[ApiKey]) -> dict[str, Any]:
     names = {key.id: key for key in keys}
     every = [(names[key_id], each) for key_id, of_key in (found or {}).items() for each in of_key]
     rows = sorted((row for row in every if str(row[1].status).startswith(status)), key=_answered_at, reverse=True)[:KEPT]
-    query = {"key": chosen[0].prefix if chosen else None, "status": status or None}
+    query: dict[str, Any] = {"key": chosen[0].prefix if chosen else None, "status": status or None}
     return {
         "keys": keys,
         "chosen": chosen[0] if chosen else None,
-        "status": status,
+        "wanted": status,
         "classes": {each: (label, url_for(".index", **query | {"status": each or None})) for each, label in CLASSES.items()},
         "requests": rows,
         "is_away": found is None,
