@@ -148,7 +148,7 @@ def test_every_form_carries_its_token(browser, tenant):
         forms = re.findall(r"<form.*?</form>", browser.get(path).text, re.DOTALL)
         sent = [form for form in forms if 'method="post"' in form]
         assert len(sent) == 3  # to sign out, to choose colours, and the page's own
-        assert any(f"{of_page}\"" in form for form in sent)
+        assert any(f'{of_page}"' in form for form in sent)
         assert all('name="csrf_token"' in form for form in sent)
 
 
