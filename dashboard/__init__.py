@@ -7,7 +7,21 @@ from werkzeug.wrappers import Response
 
 from dashboard import assets, errors, formats, guard, htmx, navigation, tenancy, theme
 from dashboard.errors import Handler
-from dashboard.views import account, audit, docs, home, keys, links, people, second_factor, settings, sign_in, tenants
+from dashboard.views import (
+    account,
+    adjustments,
+    audit,
+    docs,
+    home,
+    keys,
+    links,
+    participants,
+    people,
+    second_factor,
+    settings,
+    sign_in,
+    tenants,
+)
 
 
 def init_app(app: Flask, *, otherwise: Mapping[type[Exception], Handler]) -> None:
@@ -16,7 +30,22 @@ def init_app(app: Flask, *, otherwise: Mapping[type[Exception], Handler]) -> Non
         part.init_app(app)
     errors.init_app(app, otherwise)
     app.after_request(assets.compress)
-    for view in (assets, docs, home, sign_in, second_factor, links, account, people, keys, settings, tenants, audit):
+    for view in (
+        assets,
+        docs,
+        home,
+        sign_in,
+        second_factor,
+        links,
+        account,
+        people,
+        keys,
+        settings,
+        tenants,
+        audit,
+        participants,
+        adjustments,
+    ):
         app.register_blueprint(view.bp)
 
     @app.get("/")

@@ -19,9 +19,10 @@ class Link(NamedTuple):
 
 LINKS = (
     Link("Overview", "home.index", "account", "layout-dashboard", "o"),
+    Link("Participants", "participant.index", "participants:read", "users", "p"),
     Link("Tenants", "tenants.index", "tenants:read", "building-2", "t"),
     Link("API keys", "keys.index", "keys:read", "key-round", "k"),
-    Link("People", "people.index", "people:read", "users", "e"),
+    Link("People", "people.index", "people:read", "user-plus", "e"),
     Link("Audit log", "audit.index", "audit:read", "scroll-text", "a"),
     Link("Platform log", "audit.platform", "platform_audit:read", "scroll-text", "a"),
     Link("Settings", "settings.index", "settings:write", "settings", "s"),

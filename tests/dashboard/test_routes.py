@@ -11,7 +11,15 @@ from dashboard import guard
 from dashboard.navigation import LINKS
 from tests.people import Browser, new_user
 
-VALUES = {"token": "x" * 43, "user_id": 1, "session_id": "00000000-0000-4000-8000-000000000000", "link_id": "ab", "slug": "none"}
+VALUES = {
+    "token": "x" * 43,
+    "user_id": 1,
+    "session_id": "00000000-0000-4000-8000-000000000000",
+    "link_id": "ab",
+    "slug": "none",
+    "pid": "nobody",
+}
+DAILY_WORK = "participants:write"  # every step of it can be taken back, and is in the ledger and the log
 ROLES = ("operator", "admin", "analyst")
 
 
