@@ -11,9 +11,11 @@ from dashboard.views import (
     account,
     adjustments,
     audit,
+    developers,
     docs,
     home,
     keys,
+    ledger,
     links,
     participants,
     people,
@@ -21,6 +23,27 @@ from dashboard.views import (
     settings,
     sign_in,
     tenants,
+    tiers,
+)
+
+VIEWS = (
+    assets,
+    account,
+    adjustments,
+    audit,
+    developers,
+    docs,
+    home,
+    keys,
+    ledger,
+    links,
+    participants,
+    people,
+    second_factor,
+    settings,
+    sign_in,
+    tenants,
+    tiers,
 )
 
 
@@ -30,22 +53,7 @@ def init_app(app: Flask, *, otherwise: Mapping[type[Exception], Handler]) -> Non
         part.init_app(app)
     errors.init_app(app, otherwise)
     app.after_request(assets.compress)
-    for view in (
-        assets,
-        docs,
-        home,
-        sign_in,
-        second_factor,
-        links,
-        account,
-        people,
-        keys,
-        settings,
-        tenants,
-        audit,
-        participants,
-        adjustments,
-    ):
+    for view in VIEWS:
         app.register_blueprint(view.bp)
 
     @app.get("/")

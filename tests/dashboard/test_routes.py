@@ -18,8 +18,8 @@ VALUES = {
     "link_id": "ab",
     "slug": "none",
     "pid": "nobody",
+    "entry_id": "00000000-0000-4000-8000-000000000000",
 }
-DAILY_WORK = "participants:write"  # every step of it can be taken back, and is in the ledger and the log
 ROLES = ("operator", "admin", "analyst")
 
 

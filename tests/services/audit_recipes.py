@@ -35,6 +35,12 @@ def limit_tenant(session: Session, t: TenantUnderTest) -> Rows:
     return Counter({(TENANT, "tenant.set_rate_limit"): 1, (PLATFORM, "tenant.set_rate_limit"): 1})
 
 
+def rename_tenant(session: Session, t: TenantUnderTest) -> Rows:
+    for _ in range(2):  # the second changes nothing, so says nothing
+        tenants.set_profile(session, t.slug, name="Renamed", time_zone="Asia/Tokyo", actor=ANA)
+    return Counter({(TENANT, "tenant.set_profile"): 1, (PLATFORM, "tenant.set_profile"): 1})
+
+
 def suspend_tenant(session: Session, t: TenantUnderTest) -> Rows:
     tenants.set_status(session, t.slug, status="suspended", actor=ANA)
     return Counter({(TENANT, "tenant.set_status"): 1, (PLATFORM, "tenant.set_status"): 1})
@@ -170,6 +176,7 @@ def reverse_points(session: Session, t: TenantUnderTest) -> Rows:
 RECIPES: dict[str, Recipe] = {
     "tenants.create": create_tenant,
     "tenants.set_rate_limit": limit_tenant,
+    "tenants.set_profile": rename_tenant,
     "tenants.set_status": suspend_tenant,
     "api_keys.issue": issue_key,
     "api_keys.revoke": revoke_key,

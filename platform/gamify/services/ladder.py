@@ -33,3 +33,8 @@ def place(total_earned: int, tiers: Sequence[Tier]) -> Place:
         return Place(held, None, None, 1.0)
     begin = held.threshold if held else 0
     return Place(held, above, above.threshold - total_earned, (total_earned - begin) / (above.threshold - begin))
+
+
+def version(session: Session, tenant_id: int) -> int:
+    """Return the version of the ladder in force; 0 if there has been none."""
+    return session.scalar(select(func.max(Ladder.version)).where(Ladder.tenant_id == tenant_id)) or 0
