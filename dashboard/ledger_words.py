@@ -26,16 +26,16 @@ def indented(text: str) -> str:
     return "".join(_pieces(TOKEN.findall(text)))
 
 
-def _pieces(tokens: list[str]) -> Iterator[str]:
+def _pieces(words: list[str]) -> Iterator[str]:
     depth = 0
-    for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
-        if token in "{[":
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in "{[":
             depth += 1
-            yield token if following in ("}", "]") else f"{token}\n{INDENT * depth}"
-        elif token == ",":
+            yield word if following in ("}", "]") else f"{word}\n{INDENT * depth}"
+        elif word == ",":
             yield f",\n{INDENT * depth}"
         else:
-            yield ": " if token == ":" else token
+            yield ": " if word == ":" else word
         if following and following in "}]":
             depth -= 1
-            yield "" if token in "{[" else f"\n{INDENT * depth}"
+            yield "" if word in "{[" else f"\n{INDENT * depth}"
