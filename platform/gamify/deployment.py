@@ -14,6 +14,7 @@ from gamify.services.callers import Callers
 from gamify.services.last_used import LastUsed
 from gamify.services.ledger import Movement, Outcome
 from gamify.services.mail import Mailer
+from gamify.services.rollup_job import Rollups
 from gamify.services.signing_in import Door
 from gamify.services.vault import Vault
 
@@ -29,6 +30,7 @@ class Deployment:
             pool_size=settings.pool_size,
         )
         self.last_used = LastUsed(self.database)
+        self.rollups = Rollups(self.database)
 
     @cached_property
     def servers(self) -> EmbeddedServers:
@@ -70,6 +72,7 @@ class Deployment:
     def close(self) -> None:
         """Let go of everything that was opened."""
         self.last_used.close()
+        self.rollups.close()
         self.database.close()
         if "counters" in self.__dict__:
             self.counters.close()
