@@ -13,7 +13,7 @@ from gamify.services import rollups
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 2.0  # seconds
+LOOK_EVERY = 5.0  # seconds; seldom enough to sum many entries of a participant at once
 LOOK_SOON = 0.2  # seconds, while there is more than one share
 QUICK = 1.0  # s that somebody who reads may wait for
 END_WITHIN = 2.0  # seconds for the last look
