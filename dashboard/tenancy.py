@@ -51,7 +51,7 @@ def zone() -> ZoneInfo:
 
 
 @contextmanager
-def figures() -> Iterator[Session]:
+def reading() -> Iterator[Session]:
     """One moment of the tenant, to read figures at; if there is much that is not summed yet, some of it is first."""
     deployment().rollups.catch_up(here().id)
     with database().snapshot(here().id) as session:
