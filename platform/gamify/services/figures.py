@@ -24,7 +24,7 @@ SUMMED = """summed AS (
     SELECT COALESCE(max(summed_until), TIMESTAMPTZ 'epoch') AS until FROM rollup_progress WHERE tenant_id = :tenant_id
 )"""
 # A single value, so that the tail is a range of the index; joined with, all of the ledger would be read.
-TAIL = f"e.tenant_id = :tenant_id AND e.id >= (SELECT first_entry_id(until) FROM summed) AND e.id < '{LAST_ID}'"
+TAIL = f"e.tenant_id = :tenant_id AND e.id >= (SELECT first_entry_id(until) FROM summed) AND e.id < '{LAST_ID}'"  # noqa: S608  # our own names
 MOVED = f"""moved AS MATERIALIZED (
     SELECT DISTINCT e.participant_id AS id FROM ledger_entries AS e WHERE {TAIL}
 )"""  # noqa: S608  # our own names
