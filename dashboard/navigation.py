@@ -35,7 +35,7 @@ ACCOUNT = Link("Your account", "account.index", "account", "user", "y")
 
 def init_app(app: Flask) -> None:
     """Let templates list the pages."""
-    app.jinja_env.globals |= {"links": links, "is_current": is_current, "has_page": lambda name: name in app.view_functions}
+    app.jinja_env.globals |= {"links": links, "is_current": is_current}
 
 
 def links() -> list[Link]:
