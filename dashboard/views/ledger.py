@@ -89,7 +89,7 @@ def download() -> Response:
     parts = _parts(database(), tenant.id, wanted, zone())
     first = next(parts)  # while a fault can still be told
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(chain([first], parts), mimetype="text/csv", headers=headers)
+    return Response(chain([first], spreadsheet.telling(parts)), mimetype="text/csv", headers=headers)
 
 
 def _answer(asked: Asked, values: dict[str, Any]) -> Answer:

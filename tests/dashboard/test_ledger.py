@@ -1,6 +1,7 @@
 """The ledger page: filtered by its address, added up, page by page, an entry beside it, and as a file."""
 
 import csv
+import gc
 import html
 import io
 import re
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from gamify.deployment import Deployment
+from gamify.errors import Unavailable
 from gamify.models import Tenant
 from gamify.services import ledger_totals
 
@@ -335,3 +337,35 @@ def test_an_analyst_may_read_and_take_away(app, here: Deployment, tenant: Tenant
 
     assert "Export" in analyst.get(PAGE).text
     assert len(table(analyst)) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # psycopg misses a cursor that is gone
+def test_a_file_that_breaks_off_says_so_in_its_last_line(old, owner):
+    """An answer that has begun cannot become an error page."""
+    tenant, browser = old
+    write(tenant.here, tenant.id, [Event(BASE + timedelta(seconds=n), f"p{n % 5}", 3) for n in range(2_000)])
+    answer = browser.client.get(f"{PAGE}.csv", buffered=False)
+    parts = answer.iter_encoded()
+    sent = [next(parts)]
+
+    owner.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'idle in transaction' AND application_name = 'gamify'"
+    )
+    with pytest.raises(Unavailable):
+        sent.extend(parts)
+    gc.collect()
+
+    lines = b"".join(sent).decode().splitlines()
+    assert len(lines) < 2_000
+    assert "THIS FILE IS INCOMPLETE" in lines[-1]
+
+
+def test_a_fault_before_the_first_line_is_an_error(old, owner):
+    tenant, browser = old
+    write(tenant.here, tenant.id, [Event(BASE)])
+    with owner.transaction(force_rollback=True):
+        owner.execute("LOCK TABLE ledger_entries IN ACCESS EXCLUSIVE MODE")
+        page = browser.get(f"{PAGE}.csv")
+
+    assert (page.status, page.response.mimetype) == (503, "text/html")
