@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as Answer
 from dashboard import htmx, ledger_query, ledger_sum, ledger_words
 from dashboard.guard import allows, now
 from dashboard.ledger_query import Asked
-from dashboard.tenancy import here, zone
+from dashboard.tenancy import here, reading, zone
 
 PAGE = 50  # entries
 LINES_AT_ONCE = 500
@@ -51,7 +51,7 @@ def whose(participant_id: str) -> str:
 def index() -> Answer:
     """Show the entries that are filtered, and what they add up to."""
     tenant, wanted_part = here(), htmx.target() if htmx.is_partial() else ""
-    with database().snapshot(tenant.id) as session:
+    with reading() as session:
         asked = ledger_query.read(session, tenant.id, request.args, zone=zone(), now=now())
         if "metadata_name" in request.args and not htmx.is_partial():
             return redirect(_address(asked))
