@@ -1,0 +1,86 @@
+"""A tenant in which every text that a client, a person or an operator can choose tries to be more than text."""
+
+from dataclasses import dataclass
+
+from gamify.deployment import Deployment
+from gamify.models import User
+from gamify.services import api_keys, links, tenants
+from gamify.services.audit import SYSTEM
+from sqlalchemy import text
+
+from tests import secrets_issued
+from tests.harness import Api, TenantUnderTest, new_tenant
+from tests.people import new_user, now
+
+TEXTS = (
+    "<script>document.title = 'harmed'</script>",
+    '"><img src=nowhere onerror="document.title = \'harmed\'">',
+    "=1+1",
+    "javascript:document.title='harmed'",
+    "' onmouseover='document.title=1' x='",
+    "{{ 7 * 7 }} ${7 * 7} <b>bold</b> &lt;i&gt;",
+    "</script></style></textarea></title><svg onload=alert(1)>",
+    "@SUM(1+1)",
+    "+cmd|' /C calc'!A0",
+    "-2+3",
+)
+# What texts would have made of a page if it had taken them for markup. Data for charts is in script elements that run nothing.
+HARM = """
+    document.querySelectorAll(
+        "main img[src=nowhere], main b, main svg[onload], [onerror], [onmouseover], [onload], a[href^='javascript:' i],"
+        + " script:not([src]):not([type='application/json'])"
+    ).length + (document.title.includes("harmed") ? 1 : 0) + (document.body.innerText.includes("{{ 49 }}") ? 1 : 0)
+"""
+
+
+@dataclass
+class Hostile:
+    """The tenant, its people, and what values its pages' addresses take."""
+
+    tenant: TenantUnderTest
+    people: dict[str, User]
+    values: dict[str, object]
+
+
+def make(here: Deployment, api: Api) -> Hostile:
+    """Fill a tenant through the API, as its clients would; `api` is a client without a key."""
+    tenant = new_tenant(here)
+    people = {role: new_user(here, tenant.slug, role=role) for role in ("admin", "analyst")}
+    people["operator"] = new_user(here)
+    entry_id = ""
+    for client in (api.with_key(tenant.key), api.with_key(tenant.test_key)):
+        for hostile in TEXTS:
+            entry_id = client.award(hostile, 700, **_details(hostile)).json["transaction_id"]
+            client.deduct(hostile, 30, **_details(hostile))
+        client.request("POST", "/api/v1/gamify/points/reverse", body={"transaction_id": entry_id, "reason": TEXTS[0]})
+        client.batch([{"participant_id": f"person {n}", "amount": n + 1} for n in range(60)])
+    token, prefix = _people_and_keys(here, tenant)
+    with here.database.transaction() as session:  # nobody can choose such a name on the command line alone
+        session.execute(text("UPDATE tenants SET name = :name WHERE slug = :slug"), {"name": TEXTS[1], "slug": tenant.slug})
+    values = {
+        "token": token,
+        "slug": tenant.slug,
+        "prefix": prefix,
+        "participant_id": TEXTS[1],
+        "pid": TEXTS[1],
+        "entry_id": entry_id,
+    }
+    return Hostile(tenant, people, values)
+
+
+def _details(hostile: str) -> dict[str, object]:
+    return {"reason": hostile, "metadata": {hostile: hostile, "nested": {"list": [hostile]}}}
+
+
+def _people_and_keys(here: Deployment, tenant: TenantUnderTest) -> tuple[str, str]:
+    """Give keys hostile names and people hostile e-mails; return an invitation's token and a key's prefix."""
+    with here.database.transaction() as session:
+        live = tenants.get(session, tenant.slug)
+        for hostile in TEXTS:
+            key, secret = api_keys.issue(session, live, name=hostile, pepper=here.settings.api_key_pepper, actor=SYSTEM)
+            secrets_issued.note(secret)
+        token = links.invite(
+            session, live, email=f'"><img/src=nowhere>{tenant.id}@x.example', role="analyst", actor=SYSTEM, now=now()
+        )
+    secrets_issued.note(token)
+    return token, key.prefix

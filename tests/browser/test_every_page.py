@@ -1,0 +1,102 @@
+"""Rules that every page keeps to, whoever looks at it; pages are found, not listed."""
+
+import itertools
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from flask import Flask
+from gamify.services import roles
+from playwright.sync_api import Page
+from werkzeug.routing import BuildError
+
+from dashboard import guard
+from tests.browser import hostile
+from tests.browser.hostile import HARM, Hostile
+from tests.browser.windows import WIDTHS, overflow, violations
+from tests.harness import Api
+
+ROLES = ("admin", "analyst", "operator", guard.PUBLIC)
+# No pages: they send a file.
+FILES = (".csv",)
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def filled(here, server) -> Hostile:
+    """A tenant whose texts try to be more than text."""
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        return hostile.make(here, Api(client, None))
+
+
+def pages_for(app: Flask, role: str, values: dict[str, object]) -> Iterator[str]:
+    """The address of every page that somebody in this role may see."""
+    adapter = app.url_map.bind("localhost")
+    for rule in app.url_map.iter_rules():
+        if not f"{rule.rule}/".startswith("/dashboard/") or "GET" not in rule.methods or rule.rule.endswith(FILES):
+            continue
+        permission, _ = guard.permission_of(app, rule.endpoint)
+        is_public = permission == guard.PUBLIC
+        is_seen = is_public if role == guard.PUBLIC else not is_public and roles.allows(role, permission)
+        if is_seen:
+            try:
+                yield adapter.build(rule.endpoint, {name: values[name] for name in rule.arguments})
+            except (KeyError, BuildError) as missing:
+                raise AssertionError(f"{rule.endpoint} needs a value of {missing} to be looked at") from missing
+
+
+def enter(windows, filled, role, **options) -> Page:
+    return windows.open(**options) if role == guard.PUBLIC else windows.enter(filled.people[role], **options)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_page_is_accessible_fits_and_keeps_texts_harmless(app, windows, filled, role):
+    page, wrong = enter(windows, filled, role), []
+    for path in pages_for(app, role, filled.values):
+        answer = page.goto(path)
+        assert answer
+        if answer.status != 200:
+            wrong.append(f"{path}: status {answer.status}")
+            continue
+        if page.evaluate(HARM):
+            wrong.append(f"{path}: a text was taken for markup")
+        for width, theme in itertools.product(WIDTHS, ("light", "dark")):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.emulate_media(color_scheme=theme)
+            found = overflow(page) if theme == "light" else []
+            if width != 768:
+                found += violations(page)
+            wrong += [f"{path}, {width}, {theme}: {each}" for each in found]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_whole_page_for_people_and_a_part_for_htmx(app, windows, filled, role):
+    page, wrong = enter(windows, filled, role), []
+    for path in pages_for(app, role, filled.values):
+        whole = page.request.get(path).text()
+        part = page.request.get(path, headers={"HX-Request": "true"}).text()
+        restored = page.request.get(path, headers={"HX-Request": "true", "HX-History-Restore-Request": "true"}).text()
+        for text, is_whole in ((whole, True), (part, False), (restored, True)):
+            if ("<html" in text) != is_whole or text.count("<main") > 1:
+                wrong.append(f"{path}: {'a whole page' if is_whole else 'a part'} was asked for")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_page_is_read_and_every_form_is_sent_without_scripts(app, windows, filled, role):
+    page, wrong = enter(windows, filled, role, java_script=False), []
+    for path in pages_for(app, role, filled.values):
+        page.goto(path)
+        if not page.locator("main").inner_text().strip() or page.locator("h1").count() != 1:
+            wrong.append(f"{path}: nothing to read, or not one heading")
+        for form in page.locator("form:not([method=dialog])").all():
+            method, action = form.get_attribute("method"), form.get_attribute("action")
+            if not method or action is None:
+                wrong.append(f"{path}: a form without method or action")
+            if method == "post" and form.locator("input[name=csrf_token]").count() != 1:
+                wrong.append(f"{path}: the form to {action} has no token")
+            if not form.locator("button, input[type=submit]").count():
+                wrong.append(f"{path}: the form to {action} has no button")
+    assert not wrong, "\n".join(wrong)
