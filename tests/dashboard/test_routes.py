@@ -17,6 +17,7 @@ VALUES = {
     "session_id": "00000000-0000-4000-8000-000000000000",
     "link_id": "ab",
     "slug": "none",
+    "pid": "nobody",
     "entry_id": "00000000-0000-4000-8000-000000000000",
 }
 ROLES = ("operator", "admin", "analyst")
