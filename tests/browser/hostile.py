@@ -6,10 +6,11 @@ from gamify.deployment import Deployment
 from gamify.models import User
 from gamify.services import api_keys, links, tenants
 from gamify.services.audit import SYSTEM
+from gamify.services.person_log import Place
 from sqlalchemy import text
 
 from tests import secrets_issued
-from tests.harness import Api, TenantUnderTest, new_tenant
+from tests.harness import BASE, Api, TenantUnderTest, item, new_tenant
 from tests.people import new_user, now
 
 TEXTS = (
@@ -39,7 +40,7 @@ class Hostile:
 
     tenant: TenantUnderTest
     people: dict[str, User]
-    values: dict[str, object]
+    values: dict[str, object]  # by argument, or by the endpoint and the argument
 
 
 def make(here: Deployment, api: Api) -> Hostile:
@@ -51,14 +52,17 @@ def make(here: Deployment, api: Api) -> Hostile:
     for client in (api.with_key(tenant.key), api.with_key(tenant.test_key)):
         for hostile in TEXTS:
             entry_id = client.award(hostile, 700, **_details(hostile)).json["transaction_id"]
-            client.deduct(hostile, 30, **_details(hostile))
-        client.request("POST", "/api/v1/gamify/points/reverse", body={"transaction_id": entry_id, "reason": TEXTS[0]})
-        client.batch([{"participant_id": f"person {n}", "amount": n + 1} for n in range(60)])
-    token, prefix = _people_and_keys(here, tenant)
+            assert client.deduct(hostile, 30, **_details(hostile)).status == 200
+        reversal = {"reason": TEXTS[0], "metadata": {TEXTS[0]: TEXTS[1]}}
+        assert client.request("POST", f"{BASE}/points/transactions/{entry_id}/reverse", body=reversal).status == 200
+        assert client.batch([item(f"person {n}", n + 1) for n in range(60)]).json["failed"] == 0
+    invitation, prefix = _people_and_keys(here, tenant)
+    reset = _reset(here, people["analyst"])
     with here.database.transaction() as session:  # nobody can choose such a name on the command line alone
         session.execute(text("UPDATE tenants SET name = :name WHERE slug = :slug"), {"name": TEXTS[1], "slug": tenant.slug})
     values = {
-        "token": token,
+        "links.invitation token": invitation,
+        "links.reset token": reset,
         "slug": tenant.slug,
         "prefix": prefix,
         "participant_id": TEXTS[1],
@@ -84,3 +88,12 @@ def _people_and_keys(here: Deployment, tenant: TenantUnderTest) -> tuple[str, st
         )
     secrets_issued.note(token)
     return token, key.prefix
+
+
+def _reset(here: Deployment, user: User) -> str:
+    """Return the token with which somebody may set a new password."""
+    with here.database.transaction() as session:
+        made = links.request_reset(session, user.email, place=Place(None, TEXTS[0], "x"), now=now())
+    assert made
+    secrets_issued.note(made.token)
+    return made.token
