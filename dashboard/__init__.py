@@ -7,7 +7,40 @@ from werkzeug.wrappers import Response
 
 from dashboard import assets, errors, formats, guard, htmx, navigation, tenancy, theme
 from dashboard.errors import Handler
-from dashboard.views import account, audit, docs, home, keys, links, people, second_factor, settings, sign_in, tenants
+from dashboard.views import (
+    account,
+    audit,
+    developers,
+    docs,
+    home,
+    keys,
+    ledger,
+    links,
+    people,
+    second_factor,
+    settings,
+    sign_in,
+    tenants,
+    tiers,
+)
+
+VIEWS = (
+    assets,
+    account,
+    audit,
+    developers,
+    docs,
+    home,
+    keys,
+    ledger,
+    links,
+    people,
+    second_factor,
+    settings,
+    sign_in,
+    tenants,
+    tiers,
+)
 
 
 def init_app(app: Flask, *, otherwise: Mapping[type[Exception], Handler]) -> None:
@@ -16,7 +49,7 @@ def init_app(app: Flask, *, otherwise: Mapping[type[Exception], Handler]) -> Non
         part.init_app(app)
     errors.init_app(app, otherwise)
     app.after_request(assets.compress)
-    for view in (assets, docs, home, sign_in, second_factor, links, account, people, keys, settings, tenants, audit):
+    for view in VIEWS:
         app.register_blueprint(view.bp)
 
     @app.get("/")

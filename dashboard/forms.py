@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import Response, make_response, render_template, request
 from gamify.errors import Conflict, DomainError, Invalid
+
+from dashboard.htmx import render
 
 SECRET = ("password", "new_password", "code", "csrf_token", "ticket")
 
@@ -60,3 +63,9 @@ def show(template: str, form: Form, **values: object) -> Response:
     if form.refusal is not None:
         page.headers.extend(form.refusal.headers)
     return page
+
+
+def ask(question: str, *, title: str, leads_back: str, **values: Any) -> Response:
+    """Show a form that asks before something is done: in the drawer beside a list, or on a page of its own."""
+    partials = {"drawer-content": question}
+    return render("asked.html", partials=partials, title=title, leads_back=leads_back, question=question, **values)

@@ -19,8 +19,11 @@ class Link(NamedTuple):
 
 LINKS = (
     Link("Overview", "home.index", "account", "layout-dashboard", "o"),
-    Link("Tenants", "tenants.index", "tenants:read", "building-2", "t"),
+    Link("Ledger", "ledger.index", "ledger:read", "receipt-text", "l"),
+    Link("Tiers", "tiers.index", "tiers:read", "layers", "i"),
+    Link("Developers", "developers.index", "developers:read", "code-2", "d"),
     Link("API keys", "keys.index", "keys:read", "key-round", "k"),
+    Link("Tenants", "tenants.index", "tenants:read", "building-2", "t"),
     Link("People", "people.index", "people:read", "users", "e"),
     Link("Audit log", "audit.index", "audit:read", "scroll-text", "a"),
     Link("Platform log", "audit.platform", "platform_audit:read", "scroll-text", "a"),
@@ -31,12 +34,13 @@ ACCOUNT = Link("Your account", "account.index", "account", "user", "y")
 
 def init_app(app: Flask) -> None:
     """Let templates list the pages."""
-    app.jinja_env.globals |= {"links": links, "is_current": is_current}
+    app.jinja_env.globals |= {"links": links, "is_current": is_current, "has_page": lambda name: name in app.view_functions}
 
 
 def links() -> list[Link]:
     """The pages that whoever is here may see."""
-    return [link for link in LINKS if may(link.permission)]
+    is_operator = not may("ledger:read")  # whom the overview leads on to the tenants
+    return [link for link in LINKS if may(link.permission) and not (is_operator and link.endpoint == "home.index")]
 
 
 def is_current(endpoint: str) -> bool:

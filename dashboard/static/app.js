@@ -154,16 +154,50 @@ function listKeys() {
 }
 
 // ── The drawer ─────────────────────────────────────────────────────────────────────────────────────────────────────
-// A link with hx-get and hx-target="#drawer-content" opens it; in a new tab, or without scripts, it leads to a page.
+// A link with hx-get, hx-target="#drawer-content" opens it; in a new tab, or without scripts, it leads to
+// a page. While it is open the address is that page's: going back closes the drawer, a reload shows the page.
+
+const shown = location.pathname; // what the server has sent as a whole page
+let isGoingBack = false;
 
 document.addEventListener("htmx:after:swap", () => {
   const drawer = find("#drawer");
-  if (find("#drawer-content").childElementCount && !drawer.open) drawer.showModal();
+  const opened = find("#drawer-content [data-address]")?.dataset.address;
+  if (!find("#drawer-content").childElementCount) return;
+  if (opened && drawer.open) history.replaceState({ drawer: true }, "", opened);
+  else if (opened) history.pushState({ drawer: true }, "", opened);
+  if (!drawer.open) drawer.showModal();
 });
+
+addEventListener("popstate", () => {
+  const drawer = find("#drawer");
+  if (drawer?.open) {
+    isGoingBack = true;
+    drawer.close();
+    setTimeout(() => (isGoingBack = false), 100);
+  } else if (location.pathname !== shown) location.reload();
+});
+
+// What lies under the drawer is still there: nothing needs to be fetched.
+document.addEventListener("htmx:before:history:restore", (event) => isGoingBack && event.preventDefault());
 
 document.addEventListener("DOMContentLoaded", () => {
   const drawer = find("#drawer");
-  drawer.addEventListener("close", () => find("#drawer-content").replaceChildren());
+  drawer?.addEventListener("close", () => {
+    find("#drawer-content").replaceChildren();
+    if (!isGoingBack && history.state?.drawer) {
+      isGoingBack = true;
+      history.back();
+      setTimeout(() => (isGoingBack = false), 300);
+    }
+  });
   // Beside a dialog is outside of it, though the browser takes it for the dialog.
-  drawer.addEventListener("click", (event) => event.target === drawer && drawer.close());
+  drawer?.addEventListener("click", (event) => event.target === drawer && drawer.close());
+});
+
+// ── Forms that ask: what is left empty is no part of the address ───────────────────────────────────────────────────
+
+document.addEventListener("formdata", (event) => {
+  if (!event.target.matches("[data-lean]")) return;
+  for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
 });

@@ -87,7 +87,8 @@ function erase(figure) {
 
 const figuresIn = (root) => root.querySelectorAll?.("figure.chart") ?? [];
 
-document.addEventListener("DOMContentLoaded", () => figuresIn(document).forEach(draw));
+// In the page's own letters, which come a moment later.
+document.addEventListener("DOMContentLoaded", () => document.fonts.ready.then(() => figuresIn(document).forEach(draw)));
 document.addEventListener("htmx:before:swap", (event) => figuresIn(event.detail?.ctx?.target ?? event.target).forEach(erase));
 document.addEventListener("htmx:after:swap", () => {
   for (const figure of figuresIn(document)) if (!drawn.has(figure)) draw(figure);

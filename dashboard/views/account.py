@@ -10,7 +10,7 @@ from gamify.services import passwords, second_factor, sessions, users
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as Answer
 
-from dashboard import theme
+from dashboard import browsers, theme
 from dashboard.forms import Form, sent, show
 from dashboard.guard import actor, allows, back, lead_to, now, place, remember, who
 
@@ -110,7 +110,7 @@ def _me(db: Session) -> User:
 def _show(form: Form) -> Response:
     with database().transaction() as db:
         rows = sessions.of_user(db, who().user.id, now=now())
-    return show("account.html", form, who=who(), sessions=rows)
+    return show("account.html", form, who=who(), sessions=rows, browser=browsers.name, is_mobile=browsers.is_mobile)
 
 
 def _show_offer(form: Form) -> Response:

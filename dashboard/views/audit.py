@@ -5,19 +5,22 @@ from itertools import chain, islice
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from gamify.db import Database
 from gamify.deployment import database
 from gamify.errors import FieldError, Invalid
-from gamify.services import audit, spreadsheet, tenants
+from gamify.services import audit, spreadsheet
 from gamify.services.audit import Entry, Filter
 from gamify.services.period import period
 
-from dashboard.guard import allows, who
+from dashboard.guard import allows
+from dashboard.htmx import render
+from dashboard.tenancy import here, zone
 
 PAGE = 50  # entries
 LINES_AT_ONCE = 500
-FILTERS = ("actor", "action", "from", "to", "mode")
+FILTERS = ("actor", "action", "from", "to")
+KINDS = ("api_key", "invitation", "session", "tenant", "tiers", "user")  # of things; what else is typed works as well
 
 bp = Blueprint("audit", __name__, url_prefix="/dashboard")
 
@@ -26,14 +29,14 @@ bp = Blueprint("audit", __name__, url_prefix="/dashboard")
 @allows("audit:read")
 def index() -> Response:
     """Show who changed what of the tenant."""
-    return _page(_tenant_id())
+    return _page(here().id)
 
 
 @bp.get("/audit.csv")
 @allows("audit:read")
 def download() -> Response:
     """Send what is filtered as a file."""
-    return _file(_tenant_id())
+    return _file(here().id)
 
 
 @bp.get("/platform-audit")
@@ -50,17 +53,6 @@ def platform_download() -> Response:
     return _file(None)
 
 
-def _tenant_id() -> int:
-    """The visitor's tenant, or its sandbox if that is asked for."""
-    tenant_id = who().user.tenant_id
-    if tenant_id is None:
-        raise RuntimeError("operators have no tenant, and no permission for this page")
-    if request.args.get("mode") != "test":
-        return tenant_id
-    with database().transaction() as session:
-        return tenants.sandbox_id(session, tenant_id)
-
-
 def _page(tenant_id: int | None) -> Response:
     given: dict[str, Any] = {name: request.args[name] for name in FILTERS if request.args.get(name)}
     found: list[Entry] = []
@@ -72,16 +64,19 @@ def _page(tenant_id: int | None) -> Response:
             found = list(audit.search(session, tenant_id, wanted, before=before, limit=PAGE + 1))
     except Invalid as error:
         refused = error.errors
-    page = render_template(
-        "audit.html",
-        entries=[dict(zip(audit.COLUMNS, audit.cells(entry), strict=True)) for entry in found[:PAGE]],
+    return render(
+        "audit/index.html",
+        partials={"entries": "audit/_entries.html"},
+        status=Invalid.status if refused else 200,
+        entries=[(entry, audit.changes(entry)) for entry in found[:PAGE]],
         given=given,
         refused=refused,
-        has_sandbox=tenant_id is not None,
+        kinds=KINDS,
+        is_platform=tenant_id is None,
+        address=url_for(request.endpoint or ""),
         older=url_for(request.endpoint or "", **given, before=found[PAGE - 1].id) if len(found) > PAGE else None,
         file=url_for(f"{bp.name}.{'platform_' if tenant_id is None else ''}download", **given),
     )
-    return make_response(page, Invalid.status if refused else 200)
 
 
 def _file(tenant_id: int | None) -> Response:
@@ -104,5 +99,5 @@ def _wanted() -> Filter:
     nul = [FieldError(name, "Must not hold the character U+0000.") for name, value in texts.items() if value and "\0" in value]
     if nul:
         raise Invalid(nul)
-    since, until = period(request.args.get("from"), request.args.get("to"))
+    since, until = period(request.args.get("from"), request.args.get("to"), zone())
     return Filter(**texts, since=since, until=until)

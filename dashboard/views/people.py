@@ -6,7 +6,7 @@ from gamify.models import Tenant
 from gamify.services import links, mail, roles, sessions, users
 from werkzeug.wrappers import Response as Answer
 
-from dashboard.forms import Form, sent, show
+from dashboard.forms import Form, ask, sent, show
 from dashboard.guard import actor, allows, forget, lead_to, now, remember, who
 
 bp = Blueprint("people", __name__, url_prefix="/dashboard/people")
@@ -52,6 +52,16 @@ def change_role(user_id: int) -> Response | Answer:
     return _back(f"{user.email} is {user.role} now.")
 
 
+@bp.get("/<int(max=9223372036854775807):user_id>/remove")
+@allows("people:write", fresh=True)
+def ask_to_remove(user_id: int) -> Response:
+    """Ask whether this is the person who is meant."""
+    me = who()
+    with database().transaction() as db:
+        user = users.get(db, me.user.tenant_id, user_id)
+    return ask("people/_remove.html", title=user.email, leads_back=url_for(".index"), person=user, me=me.user)
+
+
 @bp.post("/<int(max=9223372036854775807):user_id>/remove")
 @allows("people:write", fresh=True)
 def remove(user_id: int) -> Response | Answer:
@@ -94,7 +104,7 @@ def _show(form: Form, **values: str) -> Response:
         people = users.of_tenant(db, me.user.tenant_id)
         invitations = links.open_invitations(db, me.user.tenant_id, now=now())
     choices = roles.assignable(is_operator=me.tenant is None)
-    return show("people.html", form, me=me.user, people=people, invitations=invitations, roles=choices, **values)
+    return show("people/index.html", form, me=me.user, people=people, invitations=invitations, roles=choices, **values)
 
 
 def _back(said: str) -> Answer:

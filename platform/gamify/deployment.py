@@ -9,11 +9,13 @@ from gamify.counters import Counters
 from gamify.db import Database
 from gamify.embedded import EmbeddedServers
 from gamify.gathering import Gatherer
+from gamify.request_log import RequestLog
 from gamify.services import ledger
 from gamify.services.callers import Callers
 from gamify.services.last_used import LastUsed
 from gamify.services.ledger import Movement, Outcome
 from gamify.services.mail import Mailer
+from gamify.services.request_months import RequestMonths
 from gamify.services.signing_in import Door
 from gamify.services.vault import Vault
 
@@ -29,6 +31,7 @@ class Deployment:
             pool_size=settings.pool_size,
         )
         self.last_used = LastUsed(self.database)
+        self.request_months = RequestMonths(self.database)
 
     @cached_property
     def servers(self) -> EmbeddedServers:
@@ -41,6 +44,11 @@ class Deployment:
     def counters(self) -> Counters:
         """Redis."""
         return Counters(self.settings.redis_url or self.servers.redis_url)
+
+    @cached_property
+    def request_log(self) -> RequestLog:
+        """The last requests of each key."""
+        return RequestLog(self.settings.redis_url or self.servers.redis_url)
 
     @cached_property
     def callers(self) -> Callers:
@@ -70,9 +78,11 @@ class Deployment:
     def close(self) -> None:
         """Let go of everything that was opened."""
         self.last_used.close()
+        self.request_months.close()
         self.database.close()
-        if "counters" in self.__dict__:
-            self.counters.close()
+        for name in ("counters", "request_log"):
+            if name in self.__dict__:
+                getattr(self, name).close()
         if "servers" in self.__dict__:
             self.servers.leave()
 

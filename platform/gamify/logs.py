@@ -79,6 +79,11 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mappi
     return event
 
 
+def without_keys(text: str) -> str:
+    """Return the text with the beginnings of API keys in the place of keys."""
+    return KEY.sub(lambda found: found[0][:16] + "…", text)
+
+
 def _redacted(name: str, value: Any) -> Any:
     if isinstance(value, (int, float, type(None))):
         return value
@@ -89,7 +94,7 @@ def _redacted(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_redacted(name, held) for held in value]
     text = value if isinstance(value, str) else str(value)
-    text = KEY.sub(lambda found: found[0][:16] + "…", text)
+    text = without_keys(text)
     for pattern, left in IN_TEXT:
         text = pattern.sub(left, text)
     return text

@@ -15,7 +15,7 @@ from tests.people import Browser, new_user
 
 OWN, OF_PLATFORM = "/dashboard/audit", "/dashboard/platform-audit"
 BO = Actor("user", "bo@shop.example", 7, "203.0.113.9")
-ROW = re.compile(r"<tr>\s*<td>\s*<time.*?</tr>", re.DOTALL)
+ROW = re.compile(r"<tr>\s*<td[^>]*>\s*<time.*?</tr>", re.DOTALL)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_an_admin_sees_who_changed_what_of_the_tenant(here, tenant, admin):
 
     [row] = shown(admin, f"{OWN}?action=a")
 
-    for part in ("bo@shop.example (user)", "203.0.113.9", "a.b", "&#34;n&#34;: 1", "&#34;n&#34;: 2"):
+    for part in ("bo@shop.example (user)", "203.0.113.9", "a.b", "<dt>n</dt>", "<del>1</del>", "<ins>2</ins>"):
         assert part in row
 
 

@@ -88,7 +88,7 @@ def test_a_rolled_key_is_replaced_and_goes_on_for_the_overlap(browser, tenant, a
     page = browser.post(f"{KEYS}/{tenant.key[:16]}/roll", {"overlap": "1h"})
 
     assert [api.with_key(key).award("p", 1).status for key in (tenant.key, secret_in(page))] == [200, 200]
-    assert "rolling" in browser.get(KEYS).text
+    assert "Rolling" in browser.get(KEYS).text
     again = browser.post(f"{KEYS}/{tenant.key[:16]}/roll", {"overlap": "1h"})
     assert (again.status, "rolling already" in again.text) == (409, True)
 
@@ -143,11 +143,13 @@ def test_the_log_says_who_issued_rolled_and_revoked(browser, here, tenant):
 
 
 def test_every_form_carries_its_token(browser, tenant):
-    page = browser.get(KEYS).text
-    forms = [form for form in re.findall(r"<form.*?</form>", page, re.DOTALL) if 'method="dialog"' not in form]
-
-    assert len(forms) == 7  # to sign out, to choose colours, to issue, and two for each of two keys
-    assert all('name="csrf_token"' in form for form in forms)
+    asked = (f"{KEYS}/{tenant.key[:16]}/{change}" for change in ("roll", "revoke"))
+    for path, of_page in ((KEYS, "issue"), *((path, path) for path in asked)):
+        forms = re.findall(r"<form.*?</form>", browser.get(path).text, re.DOTALL)
+        sent = [form for form in forms if 'method="post"' in form]
+        assert len(sent) == 3  # to sign out, to choose colours, and the page's own
+        assert any(f'{of_page}"' in form for form in sent)
+        assert all('name="csrf_token"' in form for form in sent)
 
 
 def test_pages_have_no_script_or_style_of_their_own(browser, tenant):

@@ -183,7 +183,7 @@ def test_an_operator_creates_a_tenant_and_its_first_admin_joins(app, here, opera
 
     assert guest.sign_in(email).status == 303
     assert guest.get(PEOPLE).status == 200
-    assert slug in operator.get(TENANTS).text
+    assert slug in operator.get(f"{TENANTS}?q={slug}").text
     assert operator.post(f"{TENANTS}/create", {"slug": slug, "name": "Made"}).status == 409
     assert operator.post(f"{TENANTS}/create", {"slug": "No!", "name": "Made"}).status == 422
 
@@ -229,7 +229,7 @@ def test_with_a_mail_server_the_link_is_sent_and_not_shown(app, here, tenant, br
 
 @pytest.mark.parametrize("path", [f"{PEOPLE}/{10**30}/remove", f"{PEOPLE}/-1/remove", f"{PEOPLE}/invitations/%00/withdraw"])
 def test_addresses_that_lead_nowhere_are_no_fault_of_ours(browser, path):
-    assert browser.post(path).status == 404
+    assert browser.post(path).status in (404, 405)
 
 
 @pytest.mark.parametrize("slug", ["%00", "nobody", "%F0%9F%92%A9", "%ff", "x" * 500])

@@ -11,7 +11,14 @@ from dashboard import guard
 from dashboard.navigation import LINKS
 from tests.people import Browser, new_user
 
-VALUES = {"token": "x" * 43, "user_id": 1, "session_id": "00000000-0000-4000-8000-000000000000", "link_id": "ab", "slug": "none"}
+VALUES = {
+    "token": "x" * 43,
+    "user_id": 1,
+    "session_id": "00000000-0000-4000-8000-000000000000",
+    "link_id": "ab",
+    "slug": "none",
+    "entry_id": "00000000-0000-4000-8000-000000000000",
+}
 ROLES = ("operator", "admin", "analyst")
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pyotp
 from gamify.db import act_as
 from gamify.models import User
-from gamify.services import api_keys, deletion, links, second_factor, sessions, tenants, tiers, users
+from gamify.services import adjustments, api_keys, deletion, links, second_factor, sessions, tenants, tiers, users
 from gamify.services.audit import SYSTEM, Actor
 from gamify.services.person_log import Place
 from sqlalchemy.orm import Session
@@ -33,6 +33,12 @@ def create_tenant(session: Session, t: TenantUnderTest) -> Rows:
 def limit_tenant(session: Session, t: TenantUnderTest) -> Rows:
     tenants.set_rate_limit(session, tenants.get(session, t.slug), rate_limit=7, actor=ANA)
     return Counter({(TENANT, "tenant.set_rate_limit"): 1, (PLATFORM, "tenant.set_rate_limit"): 1})
+
+
+def rename_tenant(session: Session, t: TenantUnderTest) -> Rows:
+    for _ in range(2):  # the second changes nothing, so says nothing
+        tenants.set_profile(session, t.slug, name="Renamed", time_zone="Asia/Tokyo", actor=ANA)
+    return Counter({(TENANT, "tenant.set_profile"): 1, (PLATFORM, "tenant.set_profile"): 1})
 
 
 def suspend_tenant(session: Session, t: TenantUnderTest) -> Rows:
@@ -149,9 +155,28 @@ def revoke_other_sessions(session: Session, t: TenantUnderTest) -> Rows:
     return Counter({(TENANT, "session.revoke"): 1})
 
 
+def adjust_points(session: Session, t: TenantUnderTest) -> Rows:
+    asked = adjustments.read(kind="award", participant_id="ana", amount="5", reason="Sorry", key=adjustments.new_key())
+    act_as(session, t.id)
+    for _ in range(2):  # sent again, it moves nothing
+        adjustments.adjust(session, t.id, asked, actor=ANA)
+    return Counter({(TENANT, "points.adjust"): 1})
+
+
+def reverse_points(session: Session, t: TenantUnderTest) -> Rows:
+    asked = adjustments.read(kind="award", participant_id="ana", amount="5", reason="Sorry", key=adjustments.new_key())
+    act_as(session, t.id)
+    done = adjustments.adjust(session, t.id, asked, actor=SYSTEM)
+    key = adjustments.new_key()
+    for _ in range(2):
+        adjustments.reverse(session, t.id, done.transaction_id, reason="Not due", key=key, allow_partial=False, actor=ANA)
+    return Counter({(TENANT, "points.reverse"): 1})
+
+
 RECIPES: dict[str, Recipe] = {
     "tenants.create": create_tenant,
     "tenants.set_rate_limit": limit_tenant,
+    "tenants.set_profile": rename_tenant,
     "tenants.set_status": suspend_tenant,
     "api_keys.issue": issue_key,
     "api_keys.revoke": revoke_key,
@@ -167,6 +192,8 @@ RECIPES: dict[str, Recipe] = {
     "second_factor.confirm": turn_second_factor_on,
     "second_factor.disable": turn_second_factor_off,
     "second_factor.require": require_second_factor,
+    "adjustments.adjust": adjust_points,
+    "adjustments.reverse": reverse_points,
     "sessions.revoke": revoke_session,
     "sessions.revoke_others": revoke_other_sessions,
 }

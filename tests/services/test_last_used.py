@@ -114,7 +114,7 @@ def test_uses_wait_for_a_database_that_is_away(settings, tenant, owner):
 def test_requests_are_noted_and_arrive_by_themselves(settings, tenant, owner):
     app = create_app(settings)
     here = app.extensions["gamify"]
-    here.last_used._look_every = 0.1
+    here.last_used._rhythm.every = 0.1
     client = app.test_client()
     try:
         before = datetime.now(UTC).replace(second=0, microsecond=0)

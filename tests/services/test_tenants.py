@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from gamify.errors import Conflict, Invalid, NotFound
 from gamify.models import Tier
-from gamify.services import tenants
+from gamify.services import tenants, zones
 from gamify.services.audit import SYSTEM
 from sqlalchemy import select
 
@@ -82,6 +82,33 @@ def test_a_limit_is_set_for_live_or_sandbox_alone(here, tenant):
 def test_unusable_limits_are_refused(here, tenant, rate_limit):
     with pytest.raises(Invalid), here.database.transaction() as session:
         tenants.set_rate_limit(session, tenants.get(session, tenant.slug), rate_limit=rate_limit, actor=SYSTEM)
+
+
+def test_a_name_and_a_time_zone_are_those_of_live_and_sandbox(here, tenant):
+    with here.database.transaction() as session:
+        tenants.set_profile(session, tenant.slug, name="Kaffee & Kuchen", time_zone="Europe/Berlin", actor=SYSTEM)
+
+    with here.database.transaction() as session:
+        found = [(each.name, each.time_zone) for each in tenants.both(session, tenant.slug)]
+    assert found == [("Kaffee & Kuchen", "Europe/Berlin")] * 2
+
+
+@pytest.mark.parametrize("time_zone", ["", "Berlin", "europe/berlin", "../etc/passwd", "localtime", "UTC ", "+02:00", "a\0"])
+def test_what_is_no_time_zone_is_refused(here, tenant, time_zone):
+    with pytest.raises(Invalid, match=r"^time_zone: "), here.database.transaction() as session:
+        tenants.set_profile(session, tenant.slug, name="Fine", time_zone=time_zone, actor=SYSTEM)
+
+
+def test_the_database_knows_every_time_zone_on_offer(owner):
+    known = {name for (name,) in owner.execute("SELECT name FROM pg_timezone_names")}
+
+    assert set(zones.names()) - known == set()
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 201, "a\0"])
+def test_a_tenant_cannot_be_given_an_unusable_name(here, tenant, name):
+    with pytest.raises(Invalid, match=r"^name: "), here.database.transaction() as session:
+        tenants.set_profile(session, tenant.slug, name=name, time_zone="UTC", actor=SYSTEM)
 
 
 def test_suspending_stops_live_and_sandbox_until_resumed(here, tenant, api):

@@ -9,45 +9,32 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-LARGEST_AMOUNT = 1_000_000
-LONGEST_ID, LONGEST_REASON, LONGEST_KEY = 255, 500, 255
+from gamify.services.bounds import LARGEST_AMOUNT, LONGEST_ID, key_problem, text_problem, unreachable_id_problem
+
 LARGEST_METADATA = 16 * 1024  # bytes of compact UTF-8
 DEEPEST_METADATA = 32  # levels; the object itself is the first
 INT64 = range(-(2**63), 2**63)
 
-KEY = re.compile(rf"[A-Za-z0-9_:.-]{{1,{LONGEST_KEY}}}")
-WHITE_SPACE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")  # Unicode's White_Space
 # The same in the dialect of JSON Schema, for the document.
 NO_NUL = "^[^\\u0000]*$"
 NOT_ONLY_WHITE_SPACE = (
     r"^[^\u0000]*[^\u0000\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\u0000]*$"
 )
-BAD_TEXT = "Must be Unicode text without the character U+0000."
 
 
 def check_text(text: str) -> None:
-    """Refuse what PostgreSQL cannot hold: U+0000 and lone surrogates."""
-    if "\0" in text or not (text.isascii() or _is_encodable(text)):
-        raise ValidationError(BAD_TEXT)
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def is_idempotency_key(text: str) -> bool:
-    """Whether the text can be an idempotency key."""
-    return KEY.fullmatch(text) is not None
+    """Refuse what PostgreSQL cannot hold."""
+    _refuse(text_problem(text))
 
 
 def check_key(text: str) -> None:
     """Refuse what cannot be an idempotency key."""
-    if not is_idempotency_key(text):
-        raise ValidationError(f"Must have 1 to {LONGEST_KEY} of the characters A-Z a-z 0-9 _ - : .")
+    _refuse(key_problem(text))
+
+
+def _refuse(problem: str | None) -> None:
+    if problem:
+        raise ValidationError(problem)
 
 
 class Text(fields.String):
@@ -70,10 +57,7 @@ class ParticipantId(Text):
 
     @staticmethod
     def _check(value: str) -> None:
-        if value in (".", ".."):
-            raise ValidationError("Cannot be . or .., which no URL can carry.")
-        if WHITE_SPACE.fullmatch(value):
-            raise ValidationError("Cannot be white space only.")
+        _refuse(unreachable_id_problem(value))
 
 
 class Metadata(fields.Field[dict[str, Any]]):

@@ -1,5 +1,6 @@
 """The API's door: who calls, how often, where to and with what right, in that order, before any view runs."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ def init_app(app: Flask, deployment: Deployment) -> None:
     def guard() -> None:
         if not f"{request.path}/".startswith(GUARDED):
             return
+        g.began = time.perf_counter()
         admitted = deployment.callers.admit(request.headers.get("X-API-Key", ""))
         if admitted is None:
             raise Unauthenticated
@@ -35,6 +37,16 @@ def init_app(app: Flask, deployment: Deployment) -> None:
             raise request.routing_exception
         _check_right(who)
         deployment.last_used.note(who.tenant_id, who.api_key_id, request.remote_addr, now=datetime.now(UTC))
+
+    @app.after_request
+    def remember(response: Response) -> Response:
+        who: Caller | None = g.get("caller")
+        if who is not None:
+            now, duration = datetime.now(UTC), time.perf_counter() - g.began
+            line = (now.timestamp(), request.method, request.path, response.status_code, duration * 1000, g.request_id)
+            deployment.request_log.note(who.tenant_id, who.api_key_id, *line)
+            deployment.request_months.count(who.tenant_id, now=now)
+        return response
 
     app.after_request(finish)
 

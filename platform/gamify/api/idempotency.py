@@ -2,8 +2,8 @@
 
 from flask import request
 
-from gamify.api.fields import KEY, LONGEST_KEY, is_idempotency_key
 from gamify.errors import FieldError, Invalid
+from gamify.services.bounds import KEY, LONGEST_KEY, key_problem
 
 KEY_HEADER = {
     "name": "Idempotency-Key",
@@ -20,8 +20,9 @@ BATCH_KEY_HEADER = KEY_HEADER | {
 def header_key() -> str | None:
     """Return the key in the request's header, if there is one. Raises `Invalid`; an empty header is no key either."""
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not is_idempotency_key(key):
-        raise Invalid([FieldError("Idempotency-Key", f"Must have 1 to {LONGEST_KEY} of the characters A-Z a-z 0-9 _ - : .")])
+    problem = None if key is None else key_problem(key)
+    if problem:
+        raise Invalid([FieldError("Idempotency-Key", problem)])
     return key
 
 

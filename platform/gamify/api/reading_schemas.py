@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields, validate
 
-from gamify.api.fields import LONGEST_ID, LONGEST_REASON, Text, Time, Whole
+from gamify.api.fields import Text, Time, Whole
+from gamify.services.bounds import LONGEST_ID, LONGEST_REASON
 
 INT64_MAX = 2**63 - 1
 LARGEST_PAGE = 100

@@ -4,10 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from gamify.api.fields import (
     DEEPEST_METADATA,
-    KEY,
-    LARGEST_AMOUNT,
     LARGEST_METADATA,
-    LONGEST_REASON,
     NO_NUL,
     NOT_ONLY_WHITE_SPACE,
     Flag,
@@ -17,6 +14,7 @@ from gamify.api.fields import (
     check_key,
     points,
 )
+from gamify.services.bounds import KEY, LARGEST_AMOUNT, LONGEST_REASON
 
 LARGEST_BATCH = 100
 

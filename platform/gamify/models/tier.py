@@ -7,6 +7,22 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from gamify.models.base import TenantRecord, created_at, of_tenant
 
+# Colours that can be told apart on light and dark; what each looks like is in the dashboard's styles.
+COLOURS = (
+    "slate",
+    "bronze",
+    "silver",
+    "gold",
+    "platinum",
+    "emerald",
+    "teal",
+    "sky",
+    "indigo",
+    "violet",
+    "rose",
+    "orange",
+)
+
 
 class Ladder(TenantRecord):
     """One version of a tenant's tiers; the highest version is in force."""
@@ -36,4 +52,9 @@ class Tier(TenantRecord):
     code: Mapped[str]
     name: Mapped[str]
     threshold: Mapped[int]
-    colour: Mapped[str | None]  # one of the palette in services.tiers; null: by its level
+    colour: Mapped[str | None]  # one of `COLOURS`; null: by its code or level
+
+    @property
+    def tone(self) -> str:
+        """The colour chosen, else that of a code which is one, else one by level."""
+        return self.colour or (self.code if self.code in COLOURS else COLOURS[(self.level + 3) % len(COLOURS)])

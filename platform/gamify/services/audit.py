@@ -102,6 +102,13 @@ def cells(entry: Entry) -> list[Any]:
     ]
 
 
+def changes(entry: Entry) -> list[tuple[str, Any, Any]]:
+    """Return what has become different: its name, what was before and what came after; None is nothing."""
+    before, after = entry.before or {}, entry.after or {}
+    names = dict.fromkeys([*before, *after])
+    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+
+
 def _table(tenant_id: int | None) -> type[Entry]:
     return PlatformAuditEntry if tenant_id is None else AuditEntry
 

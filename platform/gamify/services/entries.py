@@ -1,8 +1,8 @@
 """Reading the ledger: a participant's history, one entry, a search through a tenant's, and points at an instant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,6 +15,9 @@ from gamify.errors import NotFound
 from gamify.models import LedgerEntry, Participant
 
 INT64_MAX = 2**63 - 1
+LAST = datetime(9999, 12, 31, tzinfo=UTC)
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+LAST_MS = (LAST - EPOCH) // timedelta(milliseconds=1)
 
 
 class Points(NamedTuple):
@@ -52,6 +55,15 @@ class Filter:
     min_amount: int | None = None
     max_amount: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    reason_part: str | None = None  # in whatever case
+    api_key_id: int | None = None
+    user_id: int | None = None
+
+    @property
+    def is_sifting(self) -> bool:
+        """Whether it asks for something that no index or rollup tells, so that entries must be looked at one by one."""
+        asked = (self.reason, self.reason_part, self.min_amount, self.max_amount)
+        return any(value is not None for value in asked) or bool(self.metadata)
 
 
 def points(database: Database, tenant_id: int, participant_id: str, *, at: datetime | None = None) -> Points:
@@ -102,12 +114,12 @@ def search(database: Database, tenant_id: int, wanted: Filter, *, before: UUID |
 
     Ids hold the time, so the order of ids is the order of time and a page begins where the last one ended.
     """
-    query = _with_participant(_entries(tenant_id), tenant_id).where(*_conditions(wanted))
+    query = _with_participant(_entries(tenant_id), tenant_id).where(*within(wanted), *conditions(wanted))
     if before is not None:
         query = query.where(LedgerEntry.id < before)
     with database.transaction(tenant_id) as session:
         if wanted.participant_id is not None:
-            query = query.where(LedgerEntry.participant_id == _internal_id(session, tenant_id, wanted.participant_id))
+            query = query.where(LedgerEntry.participant_id == internal_id(session, tenant_id, wanted.participant_id))
             query = query.order_by(LedgerEntry.created_at.desc())
         else:
             query = query.order_by(LedgerEntry.id.desc())
@@ -137,22 +149,45 @@ def _with_participant(entries: Select[Any], tenant_id: int) -> Select[Any]:
     return entries.add_columns(Participant.external_id).join(Participant, whose)
 
 
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    """What can be said about an entry itself, times as ranges of ids."""
-    first_id = func.first_entry_id
-    asked: list[tuple[Any, Any]] = [
-        (wanted.type, lambda: LedgerEntry.type == wanted.type),
-        (wanted.since, lambda: LedgerEntry.id >= first_id(wanted.since)),
-        (wanted.until, lambda: LedgerEntry.id < first_id(wanted.until)),
-        (wanted.reason, lambda: LedgerEntry.reason == wanted.reason),
-        (wanted.min_amount, lambda: func.abs(LedgerEntry.points) >= wanted.min_amount),
-        (wanted.max_amount, lambda: func.abs(LedgerEntry.points) <= wanted.max_amount),
+def first_id(at: datetime) -> UUID:
+    """The first id an entry of instant `at` can have, as `first_entry_id` in migrations/sql; none is older than 1970."""
+    us = max(0, (at - EPOCH) // MICROSECOND)
+    return UUID(int=us // 1000 << 80 | 7 << 76 | us % 1000 * 4096 // 1000 << 64 | 1 << 63)
+
+
+def first_id_of(at: datetime | None) -> UUID | None:
+    """The same of an end that may be open."""
+    return first_id(at) if at else None
+
+
+def instant_of(entry_id: UUID) -> datetime:
+    """The instant that an entry's id holds; of any other id, some instant."""
+    ms, fraction = entry_id.int >> 80, entry_id.int >> 64 & 0xFFF
+    return min(EPOCH + min(ms, LAST_MS) * 1000 * MICROSECOND + -(-fraction * 1000 // 4096) * MICROSECOND, LAST)
+
+
+def within(wanted: Filter) -> list[ColumnElement[bool]]:
+    """The times of a filter, as a range of ids."""
+    since = [LedgerEntry.id >= first_id(wanted.since)] if wanted.since else []
+    return since + ([LedgerEntry.id < first_id(wanted.until)] if wanted.until else [])
+
+
+def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    """What a filter says about an entry itself, but for its time and its participant."""
+    asked: list[tuple[Any, Callable[[Any], ColumnElement[bool]]]] = [
+        (wanted.type, lambda value: LedgerEntry.type == value),
+        (wanted.reason, lambda value: LedgerEntry.reason == value),
+        (wanted.reason_part, lambda value: LedgerEntry.reason.icontains(value, autoescape=True)),
+        (wanted.min_amount, lambda value: func.abs(LedgerEntry.points) >= value),
+        (wanted.max_amount, lambda value: func.abs(LedgerEntry.points) <= value),
+        (wanted.api_key_id, lambda value: LedgerEntry.api_key_id == value),
+        (wanted.user_id, lambda value: LedgerEntry.user_id == value),
     ]
-    conditions = [condition() for value, condition in asked if value is not None]
-    return conditions + [LedgerEntry.metadata_.op("->>")(name) == value for name, value in wanted.metadata.items()]
+    said = [condition(value) for value, condition in asked if value is not None]
+    return said + [LedgerEntry.metadata_.op("->>")(name) == value for name, value in wanted.metadata.items()]
 
 
-def _internal_id(session: Session, tenant_id: int, participant_id: str) -> int:
+def internal_id(session: Session, tenant_id: int, participant_id: str) -> int:
     """The number the ledger knows a participant by; -1, which nobody has, for an unknown one."""
     known = select(Participant.id).where(Participant.tenant_id == tenant_id, Participant.external_id == participant_id)
     return session.scalar(known) or -1

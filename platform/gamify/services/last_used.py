@@ -5,19 +5,18 @@ processes the first one writes.
 """
 
 import logging
-import threading
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
 from gamify.db import Database
 from gamify.errors import DomainError
+from gamify.rhythm import Rhythm
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 15.0  # seconds until a use can be seen
 LONGEST_ADDRESS = 64
-END_WITHIN = 2.0  # seconds for the last look
 
 # Time goes by the minute, so only the first of several processes finds anything to change.
 WRITE = text("""
@@ -33,17 +32,15 @@ class LastUsed:
     """Remembers uses and writes them. Its thread starts with the first use, so a fork before that is harmless."""
 
     def __init__(self, database: Database, *, look_every: float = LOOK_EVERY) -> None:
-        self._database, self._look_every = database, look_every
+        self._database = database
         self._used: dict[Key, Use] = {}  # since the last look
         self._written: dict[Key, datetime] = {}  # the minute
-        self._thread: threading.Thread | None = None
-        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._rhythm = Rhythm(lambda: self.write(now=datetime.now(UTC)), every=look_every, name="last-used")
 
     def note(self, tenant_id: int, key_id: int, address: str | None, *, now: datetime) -> None:
         """Remember that a key is being used."""
         self._used[tenant_id, key_id] = now.replace(second=0, microsecond=0), address
-        if self._thread is None:
-            self._start()
+        self._rhythm.start()
 
     def write(self, *, now: datetime) -> None:
         """Write the uses of keys that this process has not written in their minute. Without a database, next time will do."""
@@ -61,9 +58,7 @@ class LastUsed:
 
     def close(self) -> None:
         """Write what is left, if that is quick, and stop."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join(END_WITHIN)
+        self._rhythm.close()
 
     def _write_of(self, tenant_id: int, used: dict[Key, Use]) -> None:
         with self._database.transaction(tenant_id) as session:
@@ -71,20 +66,3 @@ class LastUsed:
                 values = {"tenant_id": tenant_id, "key_id": key_id, "at": minute}
                 session.execute(WRITE, values | {"address": address and address[:LONGEST_ADDRESS]})
         self._written |= {key: minute for key, (minute, _) in used.items()}
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="last-used", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while not self._ended.wait(self._look_every):
-            self._write_safely()
-        self._write_safely()
-
-    def _write_safely(self) -> None:
-        try:
-            self.write(now=datetime.now(UTC))
-        except Exception:  # the thread must live, whatever one look has met
-            log.exception("last uses were not written")

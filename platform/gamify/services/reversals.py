@@ -1,5 +1,6 @@
 """Reversals: an award taken back, or a deduct given back, once."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -49,8 +50,25 @@ def reverse(database: Database, tenant_id: int, reversal: Reversal) -> Reversed:
     Raises `NotFound`, `Conflict` (reversed before, or a reversal itself), `InsufficientPoints` (spent already),
     `IdempotencyMismatch`, `Unavailable`.
     """
+    with database.connection() as connection:
+        return reverse_on(connection, tenant_id, reversal)
+
+
+def reverse_on(connection: psycopg.Connection[Any], tenant_id: int, reversal: Reversal) -> Reversed:
+    """Do as `reverse` does on a given connection, within its transaction if it is in one."""
+    is_nested = connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+    together = connection.transaction if is_nested else nullcontext
+
+    def attempt() -> tuple[Any, ...]:
+        with together():
+            return _call(connection, _values(tenant_id, reversal))
+
+    return _settled(reversal, retrying(attempt))
+
+
+def _values(tenant_id: int, reversal: Reversal) -> tuple[Any, ...]:
     key = reversal.idempotency_key
-    values = (
+    return (
         tenant_id,
         reversal.transaction_id,
         reversal.allow_partial,
@@ -62,9 +80,6 @@ def reverse(database: Database, tenant_id: int, reversal: Reversal) -> Reversed:
         reversal.request_id,
         reversal.user_id,
     )
-    with database.connection() as connection:
-        row = retrying(lambda: _call(connection, values))
-    return _settled(reversal, row)
 
 
 def _call(connection: psycopg.Connection[Any], values: tuple[Any, ...]) -> tuple[Any, ...]:

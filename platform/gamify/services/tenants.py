@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from gamify.db import act_as
 from gamify.errors import Conflict, FieldError, Invalid, NotFound
 from gamify.models import Tenant
-from gamify.services import audit, tiers
+from gamify.services import audit, tiers, zones
 from gamify.services.audit import Actor
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -28,8 +28,7 @@ def create(session: Session, *, slug: str, name: str, actor: Actor) -> Tenant:
     """
     if not SLUG.fullmatch(slug):
         raise Invalid([FieldError("slug", "Must be 1 to 63 lower-case letters, digits and inner hyphens.")])
-    if not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
-        raise Invalid([FieldError("name", f"Must be 1 to {LONGEST_NAME} characters.")])
+    _check_name(name)
     # Two commands may create the same slug at once: the second waits here and then finds the first's.
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext("tenant " + slug))))
     if _find(session, slug, "live"):
@@ -60,6 +59,14 @@ def every(session: Session) -> Sequence[Tenant]:
     return session.scalars(select(Tenant).order_by(Tenant.slug, Tenant.sandbox_of.is_not(None))).all()
 
 
+def search(session: Session, text: str = "", *, after: str = "", limit: int | None = None) -> Sequence[Tenant]:
+    """Return live tenants with `text` in the slug or name, in the order of their slugs, from the one past `after` on."""
+    query = select(Tenant).where(Tenant.sandbox_of.is_(None), Tenant.slug > after).order_by(Tenant.slug).limit(limit)
+    if text:
+        query = query.where(Tenant.slug.icontains(text, autoescape=True) | Tenant.name.icontains(text, autoescape=True))
+    return session.scalars(query).all()
+
+
 def both(session: Session, slug: str) -> Sequence[Tenant]:
     """Return a tenant and its sandbox. Raises `NotFound`."""
     live = get(session, slug)
@@ -80,6 +87,22 @@ def set_rate_limit(session: Session, tenant: Tenant, *, rate_limit: int, actor: 
     _record(session, tenant, actor, "set_rate_limit", before={"rate_limit": before}, after={"rate_limit": rate_limit})
 
 
+def set_profile(session: Session, slug: str, *, name: str, time_zone: str, actor: Actor) -> Sequence[Tenant]:
+    """Give a tenant and its sandbox a name and the time zone of their days; return both. Raises `Invalid`."""
+    _check_name(name)
+    if not zones.exists(time_zone):
+        raise Invalid([FieldError("time_zone", "Must be the name of a time zone, such as Europe/Berlin or UTC.")])
+    found = both(session, slug)
+    wanted = {"name": name, "time_zone": time_zone}
+    before = {key: getattr(found[0], key) for key, value in wanted.items() if getattr(found[0], key) != value}
+    for tenant in found:
+        tenant.name, tenant.time_zone = name, time_zone
+    session.flush()
+    if before:
+        _record(session, found[0], actor, "set_profile", before=before, after={key: wanted[key] for key in before})
+    return found
+
+
 def set_status(session: Session, slug: str, *, status: str, actor: Actor) -> Sequence[Tenant]:
     """Suspend or resume a tenant together with its sandbox; return both. Raises `Conflict` if they are being deleted."""
     found = both(session, slug)
@@ -96,6 +119,11 @@ def set_status(session: Session, slug: str, *, status: str, actor: Actor) -> Seq
 def _find(session: Session, slug: str, mode: str) -> Tenant | None:
     is_live = Tenant.sandbox_of.is_(None)
     return session.scalar(select(Tenant).where(Tenant.slug == slug, is_live if mode == "live" else ~is_live))
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
+        raise Invalid([FieldError("name", f"Must be 1 to {LONGEST_NAME} characters.")])
 
 
 def _record(

@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from gamify.errors import FieldError, Invalid
+from gamify.errors import Conflict, FieldError, Invalid
 from gamify.models import Ladder, Tier
+from gamify.models.tier import COLOURS
 from gamify.services import audit, rollups
 from gamify.services.audit import Actor
 
 CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 MOST_TIERS = 20
 HIGHEST_THRESHOLD = 2**63 - 1
+LONGEST_NAME = 100
 
 # The advisory lock that movements share after locking their rows, and before reading the ladder (see migrations/sql).
 _LADDER_LOCK = 1
@@ -33,31 +36,42 @@ RE_EVALUATE = text(_RE_EVALUATE)
 RE_EVALUATE_FREE = text(_RE_EVALUATE.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED"))
 
 
-def replace(session: Session, tenant_id: int, thresholds: Mapping[str, int], *, actor: Actor) -> Ladder:
+class Look(NamedTuple):
+    """How a tier is called and coloured; a colour of None is chosen by its code or level."""
+
+    name: str
+    colour: str | None = None
+
+
+def replace(
+    session: Session,
+    tenant_id: int,
+    thresholds: Mapping[str, int],
+    *,
+    actor: Actor,
+    looks: Mapping[str, Look] | None = None,
+    based_on: int | None = None,
+) -> Ladder:
     """Put a new ladder in force and re-evaluate everybody, up and down, in this transaction.
 
-    Raises `Invalid` for unusable codes or thresholds.
+    A code without a look of its own is called by itself: `gold` becomes "Gold Tier". Raises `Invalid` for unusable codes,
+    thresholds, names or colours, and `Conflict` if version `based_on` is not in force any more.
     """
-    _check(thresholds)
+    _check(thresholds, looks or {})
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"ladder of {tenant_id}"))))  # one change at a time
     rollups.hold(session, tenant_id)
     newest = session.scalar(select(func.max(Ladder.version)).where(Ladder.tenant_id == tenant_id)) or 0
+    if based_on is not None and based_on != newest:
+        raise Conflict("Somebody else has changed the tiers meanwhile. Look at what is there now, and change that.")
     before = {tier.code: tier.threshold for tier in _of_version(session, tenant_id, newest)}
     rungs = sorted(thresholds.items(), key=lambda item: item[1])
     ladder = Ladder(tenant_id=tenant_id, version=newest + 1, thresholds=[threshold for _, threshold in rungs])
     session.add(ladder)
     session.flush()
-    session.add_all(
-        Tier(
-            tenant_id=tenant_id,
-            ladder_version=ladder.version,
-            level=level,
-            code=code,
-            name=f"{code.replace('_', ' ').replace('-', ' ').title()} Tier",
-            threshold=threshold,
-        )
-        for level, (code, threshold) in enumerate(rungs, start=1)
-    )
+    for level, (code, threshold) in enumerate(rungs, start=1):
+        name, colour = (looks or {}).get(code) or Look(usual_name(code))
+        where = {"tenant_id": tenant_id, "ladder_version": ladder.version, "level": level}
+        session.add(Tier(**where, code=code, name=name, colour=colour, threshold=threshold))
     session.flush()
     audit.record(session, tenant_id, actor, action="tiers.replace", subject="tiers", before=before or None, after=dict(rungs))
     values = {"tenant_id": tenant_id, "thresholds": ladder.thresholds}
@@ -75,7 +89,12 @@ def _of_version(session: Session, tenant_id: int, version: int) -> Sequence[Tier
     return session.scalars(rungs.order_by(Tier.level)).all()
 
 
-def _check(thresholds: Mapping[str, int]) -> None:
+def usual_name(code: str) -> str:
+    """What a tier is called unless somebody says otherwise."""
+    return f"{code.replace('_', ' ').replace('-', ' ').title()} Tier"
+
+
+def _check(thresholds: Mapping[str, int], looks: Mapping[str, Look]) -> None:
     errors = [
         FieldError(f"tiers.{code}", "A code is 1 to 50 lower-case letters, digits, _ and -.")
         for code in thresholds
@@ -86,6 +105,11 @@ def _check(thresholds: Mapping[str, int]) -> None:
         for code, threshold in thresholds.items()
         if not 0 <= threshold <= HIGHEST_THRESHOLD
     ]
+    for code, look in looks.items():
+        if not look.name.strip() or len(look.name) > LONGEST_NAME or "\0" in look.name:
+            errors.append(FieldError(f"tiers.{code}", f"A name is 1 to {LONGEST_NAME} characters."))
+        if look.colour not in (None, *COLOURS):
+            errors.append(FieldError(f"tiers.{code}", f"A colour is one of {', '.join(COLOURS)}."))
     if len(set(thresholds.values())) < len(thresholds):
         errors.append(FieldError("tiers", "Two tiers cannot have the same threshold."))
     if len(thresholds) > MOST_TIERS:

@@ -1,0 +1,121 @@
+"""The ledger: filtered, added up, page by page, an entry in a drawer, and as a file."""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, Response, redirect, request, url_for
+from gamify.db import Database
+from gamify.deployment import database, deployment
+from gamify.services import ledger_actors, ledger_export, ledger_pages, ledger_rows, ledger_totals, spreadsheet
+from gamify.services.entries import Filter
+from gamify.services.ledger_steps import Effort
+from gamify.services.ledger_totals import Progress
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response as Answer
+
+from dashboard import htmx, ledger_query, ledger_sum, ledger_words
+from dashboard.guard import allows, now
+from dashboard.ledger_query import Asked
+from dashboard.tenancy import here, zone
+
+PAGE = 50  # entries
+LINES_AT_ONCE = 500
+LEDGER, MORE, TOTALS = "ledger", "more", "totals"  # ids of what htmx fills
+PARTIALS = {LEDGER: "ledger/_ledger.html", MORE: "ledger/_more.html", TOTALS: "ledger/_totals.html"}
+AT_FIRST = Effort(entries=20_000, seconds=0.08)  # so much is added up with the page itself
+
+bp = Blueprint("ledger", __name__, url_prefix="/dashboard")
+bp.add_app_template_filter(ledger_words.utc)
+bp.add_app_template_filter(ledger_words.indented)
+
+
+@bp.context_processor
+def for_templates() -> dict[str, Any]:
+    """What templates of the ledger call."""
+    return {"here": here, "now": now, "tone": ledger_words.tone}
+
+
+@bp.get("/ledger")
+@allows("ledger:read")
+def index() -> Answer:
+    """Show the entries that are filtered, and what they add up to."""
+    tenant, wanted_part = here(), htmx.target() if htmx.is_partial() else ""
+    with database().snapshot(tenant.id) as session:
+        asked = ledger_query.read(session, tenant.id, request.args, zone=zone(), now=now())
+        if "metadata_name" in request.args and not htmx.is_partial():
+            return redirect(url_for(".index", **asked.values))
+        values: dict[str, Any] = {"asked": asked, "page": None, "sum": None}
+        if not asked.errors and wanted_part != TOTALS:
+            before = request.args.get("before", type=UUID)
+            values["page"] = ledger_pages.page(session, tenant.id, asked.wanted, before=before, limit=PAGE)
+        if not asked.errors and wanted_part != MORE:
+            values["sum"] = _sum(session, tenant.id, asked.wanted, is_going_on=wanted_part == TOTALS)
+        if wanted_part not in (MORE, TOTALS):
+            values["actors"] = ledger_actors.listed(session, tenant.id)
+    return _answer(asked, values)
+
+
+@bp.get("/ledger/<uuid:entry_id>")
+@allows("ledger:read")
+def entry(entry_id: UUID) -> Response:
+    """Show everything that is known of one entry."""
+    tenant = here()
+    with database().snapshot(tenant.id) as session:
+        found = ledger_rows.find(session, tenant.id, entry_id)
+    return htmx.render("ledger/entry.html", partials={"drawer-content": "ledger/_entry.html"}, entry=found)
+
+
+@bp.get("/ledger.csv")
+@allows("reports:export")
+def download() -> Response:
+    """Send what is filtered as a file."""
+    tenant = here()
+    with database().snapshot(tenant.id) as session:
+        asked = ledger_query.read(session, tenant.id, request.args, zone=zone(), now=now())
+    asked.check()
+    wanted = asked.wanted
+    name = ledger_export.file_name(tenant.slug, tenant.mode, wanted.since, wanted.until, zone=zone(), now=now())
+    parts = _parts(database(), tenant.id, wanted, zone())
+    first = next(parts)  # while a fault can still be told
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(chain([first], parts), mimetype="text/csv", headers=headers)
+
+
+def _answer(asked: Asked, values: dict[str, Any]) -> Answer:
+    chips = ledger_query.chips(asked)
+    words = {"types": ledger_query.TYPES, "periods": ledger_query.PERIODS, "period": ledger_query.period_in_words(asked)}
+    token = _sealed(asked, values["sum"])
+    page = htmx.render(
+        "ledger/index.html", partials=PARTIALS, status=422 if asked.errors else 200, chips=chips, token=token, **words, **values
+    )
+    if htmx.is_partial() and htmx.target() == LEDGER:
+        page.headers["HX-Push-Url"] = url_for(".index", **asked.values)
+    return page
+
+
+def _sum(session: Session, tenant_id: int, wanted: Filter, *, is_going_on: bool) -> Progress:
+    """Go on where the address says a sum has come to, or begin."""
+    token = request.args.get("sum", "")
+    done = ledger_sum.unseal(deployment().vault, tenant_id, wanted, token) if token else None
+    is_first = done is None
+    if done is None:
+        done = ledger_totals.begin(session, tenant_id, wanted)
+    effort = AT_FIRST if is_first and not is_going_on else Effort()
+    return ledger_totals.advance(session, tenant_id, wanted, done, effort=effort)
+
+
+def _sealed(asked: Asked, done: Progress | None) -> str | None:
+    if done is None or done.next_id is None:
+        return None
+    return ledger_sum.seal(deployment().vault, here().id, asked.wanted, done, now=now())
+
+
+def _parts(database: Database, tenant_id: int, wanted: Filter, zone: ZoneInfo) -> Iterator[str]:
+    with database.snapshot(tenant_id) as session:
+        rows = (ledger_export.cells(entry, zone) for entry in ledger_export.every(session, tenant_id, wanted))
+        lines = spreadsheet.lines(ledger_export.COLUMNS, rows)
+        while part := "".join(islice(lines, LINES_AT_ONCE)):
+            yield part

@@ -1,0 +1,67 @@
+"""Entries of the ledger with all that is known of them: whose, by whom or which key, from which tier to which."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, Text, and_, cast, func, select
+from sqlalchemy.orm import Session, aliased
+
+from gamify.errors import NotFound
+from gamify.models import ApiKey, LedgerEntry, Participant, Tenant, Tier, User
+
+
+def find(session: Session, tenant_id: int, entry_id: UUID) -> Any:
+    """Return one entry. Raises `NotFound`."""
+    chosen = select(LedgerEntry).where(LedgerEntry.tenant_id == tenant_id, LedgerEntry.id == entry_id)
+    row = session.execute(decorated(tenant_id, chosen)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no transaction {entry_id}.")
+    return row
+
+
+def decorated(tenant_id: int, chosen: Select[LedgerEntry]) -> Select[Any]:
+    """Return a query for the entries of another one, newest first. That one comes first and bounds what is joined to it."""
+    entry = aliased(LedgerEntry, chosen.subquery())
+    later, before, after = aliased(LedgerEntry), aliased(Tier), aliased(Tier)
+    reversed_by = select(later.id).where(later.tenant_id == tenant_id, later.reverses == entry.id).scalar_subquery()
+    names = (
+        "id",
+        "seq",
+        "type",
+        "points",
+        "balance_after",
+        "total_earned_after",
+        "total_spent_after",
+        "tier_before",
+        "tier_after",
+    )
+    more = ("reason", "idempotency_key", "request_id", "created_at", "reverses", "user_id")
+    query = select(
+        *(getattr(entry, name) for name in names + more),
+        cast(entry.metadata_, Text).label("metadata"),  # as it was sent, unparsed
+        reversed_by.label("reversed_by"),
+        Participant.external_id,
+        ApiKey.name.label("key_name"),
+        ApiKey.prefix.label("key_prefix"),
+        User.email,
+        *_tier(before, "before"),
+        *_tier(after, "after"),
+    )
+    return _joined(query, tenant_id, entry, before, after).order_by(entry.id.desc())
+
+
+def _tier(tier: Any, when: str) -> tuple[Any, ...]:
+    return tuple(getattr(tier, name).label(f"{name}_{when}") for name in ("code", "name", "colour"))
+
+
+def _joined(query: Select[Any], tenant_id: int, entry: Any, before: Any, after: Any) -> Select[Any]:
+    # People belong to the live tenant, and move points in its sandbox, too.
+    home = select(func.coalesce(Tenant.sandbox_of, Tenant.id)).where(Tenant.id == tenant_id).scalar_subquery()
+    for tier, level in ((before, entry.tier_before), (after, entry.tier_after)):
+        on = (tier.tenant_id == tenant_id, tier.ladder_version == entry.ladder_version, tier.level == level)
+        query = query.outerjoin(tier, and_(*on))
+    return (
+        query.join(Participant, and_(Participant.tenant_id == tenant_id, Participant.id == entry.participant_id))
+        .outerjoin(ApiKey, and_(ApiKey.tenant_id == tenant_id, ApiKey.id == entry.api_key_id))
+        .outerjoin(User, and_(User.id == entry.user_id, User.tenant_id == home))
+    )

@@ -1,0 +1,100 @@
+"""Participants as a list: searched, filtered and sorted, a page at a time."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from gamify.errors import FieldError, Invalid
+from gamify.models import RollupProgress
+from gamify.services import cursor, listing
+from gamify.services.bounds import text_problem
+from gamify.services.cursor import Cursor
+from gamify.services.listing import ORDERS, Wanted
+
+AT_ONCE = 1_000  # rows a fetch, when all are wanted
+REACH = 5_000  # rows to look through in the order asked for, before all who match are collected instead
+FEW = 10_000  # rows that are quickly collected and sorted
+NEVER = datetime.fromtimestamp(0, UTC)  # from when on entries count, before any are summed
+SORTS = tuple(f"{sign}{order}" for order in ORDERS for sign in ("", "-"))
+ACTIVITIES = {
+    **{f"active-{days}": timedelta(days) for days in (7, 30, 90)},
+    **{f"quiet-{days}": timedelta(days) for days in (30, 90, 180)},
+}
+
+
+class Found(NamedTuple):
+    """A page of participants; `cursor` is where the next one begins, None at the end."""
+
+    rows: Sequence[Any]  # with `listing.COLUMNS`
+    cursor: str | None
+
+
+def wanted(*, fragment: str, tiers: Sequence[int], activity: str, sort: str, now: datetime) -> Wanted:
+    """Return what texts of a form ask for; empty ones ask for nothing. Raises `Invalid`."""
+    errors = []
+    if problem := text_problem(fragment):
+        errors.append(FieldError("q", problem))
+    if activity and activity not in ACTIVITIES:
+        errors.append(FieldError("activity", f"Choose one of {', '.join(ACTIVITIES)}."))
+    if sort and sort not in SORTS:
+        errors.append(FieldError("sort", f"Choose one of {', '.join(SORTS)}."))
+    if errors:
+        raise Invalid(errors)
+    since = now - ACTIVITIES[activity] if activity else None
+    is_active = activity.startswith("active")
+    return Wanted(
+        fragment=fragment or None,
+        tiers=tuple(tiers),
+        active_since=since if is_active else None,
+        quiet_since=None if is_active else since,
+        sort=sort or "-active",
+    )
+
+
+def search(session: Session, tenant_id: int, wanted: Wanted, *, after: str | None = None, limit: int) -> Found:
+    """Return up to `limit` participants from where the cursor `after` says. Raises `Invalid` for a cursor that is none."""
+    begin = cursor.read(after, ORDERS[wanted.order][2]) if after else None
+    # A plan that suits any value would not suit the rare one.
+    session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    rows = _rows(session, tenant_id, wanted, begin, limit + 1)
+    if len(rows) <= limit:
+        return Found(rows, None)
+    last = rows[limit - 1]
+    return Found(rows[:limit], Cursor(getattr(last, ORDERS[wanted.order][0].key), last.id).write())
+
+
+def every(session: Session, tenant_id: int, wanted: Wanted) -> Iterator[Any]:
+    """Yield all who match, in the order asked for, without holding them all."""
+    query = listing.sorted_as(listing.everybody(tenant_id, wanted), wanted)
+    yield from session.execute(query.execution_options(yield_per=AT_ONCE))
+
+
+def _rows(session: Session, tenant_id: int, wanted: Wanted, begin: Cursor | None, limit: int) -> Sequence[Any]:
+    """The next rows, read in the order asked for where its index can tell who matches.
+
+    Else those who match are collected, if they are few. If not, some way is read in that order: when that does not fill
+    the page, they come late, and it is quicker to collect them after all.
+    """
+    until = session.scalar(select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id)) or NEVER
+    if wanted.is_plain:
+        return session.execute(listing.in_order(tenant_id, wanted, begin, summed_until=until, limit=limit)).all()
+    numbers = _few(session, tenant_id, wanted)
+    if numbers is None:
+        near = listing.in_order(tenant_id, wanted, begin, summed_until=until, limit=REACH)
+        rows = session.execute(listing.matching(near, wanted, limit=limit)).all()
+        found = [row for row in rows if row.is_match]
+        if len(found) == limit or not rows or rows[0].seen < REACH:
+            return found
+    query = listing.collected(tenant_id, wanted, begin, summed_until=until, numbers=numbers, limit=limit)
+    return session.execute(query).all()
+
+
+def _few(session: Session, tenant_id: int, wanted: Wanted) -> list[int] | None:
+    """The numbers of those whose ids have the fragment, if that is asked for and they are few."""
+    if not wanted.fragment or wanted.is_prefix:
+        return None
+    found: list[int] = session.scalar(listing.with_fragment(tenant_id, wanted.fragment, most=FEW + 1)) or []
+    return found if len(found) <= FEW else None

@@ -1,0 +1,101 @@
+"""How much tenants hold and how busy they are, for operators: counts, and nothing of what is counted."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from gamify.db import Database
+from gamify.models import RequestMonth, Tenant
+from gamify.services import tenants
+
+# What is summed already, and the entries since then: together all there are, in one snapshot.
+MOVEMENTS = text("""
+    WITH progress AS (
+        SELECT COALESCE(max(summed_until), '1970-01-01 00:00:00+00') AS until FROM rollup_progress WHERE tenant_id = :tenant_id
+    )
+    SELECT month::date, sum(movements)::bigint, sum(joined)::bigint
+    FROM (
+        SELECT date_trunc('month', quarter AT TIME ZONE 'UTC') AS month,
+               award_count + deduct_count + award_reversal_count + deduct_reversal_count AS movements,
+               joined_count AS joined
+        FROM ledger_quarters
+        WHERE tenant_id = :tenant_id
+        UNION ALL
+        SELECT date_trunc('month', created_at AT TIME ZONE 'UTC'), 1, (seq = 1)::int
+        FROM ledger_entries
+        WHERE tenant_id = :tenant_id AND id >= (SELECT first_entry_id(until) FROM progress)
+    ) AS counted
+    GROUP BY month
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What a tenant did in a month (UTC)."""
+
+    begins: date
+    request_count: int
+    movement_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A tenant, or its sandbox, as it is now; `months` begin with the one of now."""
+
+    tenant: Tenant
+    participant_count: int
+    entry_count: int
+    months: Sequence[Month]
+
+
+def of(database: Database, tenant: Tenant, *, months: int, now: datetime) -> Size:
+    """Return a tenant's size and its last `months` months, in a transaction of its own."""
+    with database.transaction(tenant.id) as session:
+        moved = {month: (movements, joined) for month, movements, joined in session.execute(MOVEMENTS, {"tenant_id": tenant.id})}
+        query = select(RequestMonth.month, RequestMonth.request_count).where(RequestMonth.tenant_id == tenant.id)
+        asked = {month: count for month, count in session.execute(query)}  # noqa: C416  # rows are no pairs to mypy
+    return Size(
+        tenant=tenant,
+        participant_count=sum(joined for _, joined in moved.values()),
+        entry_count=sum(movements for movements, _ in moved.values()),
+        months=[Month(each, asked.get(each, 0), moved.get(each, (0, 0))[0]) for each in last_months(months, now=now)],
+    )
+
+
+def of_both(database: Database, live: Sequence[Tenant], *, months: int, now: datetime) -> Iterator[tuple[Size, Size]]:
+    """Yield the sizes of tenants and their sandboxes, one tenant after the other."""
+    for tenant in live:
+        with database.transaction() as session:
+            sandbox = _sandbox(session, tenant)
+        yield of(database, tenant, months=months, now=now), of(database, sandbox, months=months, now=now)
+
+
+def last_months(count: int, *, now: datetime) -> list[date]:
+    """Return the first days of the last months (UTC), that of `now` first."""
+    found = [now.date().replace(day=1)]
+    while len(found) < count:
+        found.append((found[-1] - timedelta(days=1)).replace(day=1))
+    return found
+
+
+def header(months: int, *, now: datetime) -> list[str]:
+    """Name the columns of `cells`."""
+    of_months = [f"{what} {month:%Y-%m}" for month in last_months(months, now=now) for what in ("requests", "movements")]
+    return ["tenant", "name", "mode", "status", "requests_a_minute", "created_at", "participants", "entries", *of_months]
+
+
+def cells(size: Size) -> list[Any]:
+    """Return a size as cells of a table."""
+    tenant = size.tenant
+    mode = "live" if tenant.mode == "live" else "sandbox"
+    of_months = [count for month in size.months for count in (month.request_count, month.movement_count)]
+    described = [tenant.slug, tenant.name, mode, tenant.status, tenant.rate_limit, f"{tenant.created_at:%Y-%m-%d}"]
+    return [*described, size.participant_count, size.entry_count, *of_months]
+
+
+def _sandbox(session: Session, live: Tenant) -> Tenant:
+    return session.get_one(Tenant, tenants.sandbox_id(session, live.id))
