@@ -8,6 +8,7 @@ from gamify.services import api_keys, links, tenants
 from gamify.services.audit import SYSTEM
 from gamify.services.person_log import Place
 from sqlalchemy import text
+from werkzeug.routing import MapAdapter, Rule
 
 from tests import secrets_issued
 from tests.harness import BASE, Api, TenantUnderTest, item, new_tenant
@@ -41,6 +42,14 @@ class Hostile:
     tenant: TenantUnderTest
     people: dict[str, User]
     values: dict[str, object]  # by argument, or by the endpoint and the argument
+    queries: dict[str, dict[str, object]]  # by endpoint, of pages that are nothing without
+
+    def address(self, adapter: MapAdapter, rule: Rule, role: str) -> str:
+        """Where somebody in this role finds the page of a rule."""
+        others = {"user_id": self.people[role].id if role in self.people else None}
+        known = {name: self.values.get(f"{rule.endpoint} {name}", (self.values | others).get(name)) for name in rule.arguments}
+        assert None not in known.values(), f"{rule.endpoint} needs values to be looked at: {known}"
+        return adapter.build(rule.endpoint, known | self.queries.get(rule.endpoint, {}))
 
 
 def make(here: Deployment, api: Api) -> Hostile:
@@ -48,13 +57,14 @@ def make(here: Deployment, api: Api) -> Hostile:
     tenant = new_tenant(here)
     people = {role: new_user(here, tenant.slug, role=role) for role in ("admin", "analyst")}
     people["operator"] = new_user(here)
-    entry_id = ""
-    for client in (api.with_key(tenant.key), api.with_key(tenant.test_key)):
+    entry_id = reversible = ""
+    for client in (api.with_key(tenant.test_key), api.with_key(tenant.key)):
         for hostile in TEXTS:
             entry_id = client.award(hostile, 700, **_details(hostile)).json["transaction_id"]
             assert client.deduct(hostile, 30, **_details(hostile)).status == 200
         reversal = {"reason": TEXTS[0], "metadata": {TEXTS[0]: TEXTS[1]}}
         assert client.request("POST", f"{BASE}/points/transactions/{entry_id}/reverse", body=reversal).status == 200
+        reversible = client.award(TEXTS[1], 5, **_details(TEXTS[2])).json["transaction_id"]
         assert client.batch([item(f"person {n}", n + 1) for n in range(60)]).json["failed"] == 0
     invitation, prefix = _people_and_keys(here, tenant)
     reset = _reset(here, people["analyst"])
@@ -69,7 +79,9 @@ def make(here: Deployment, api: Api) -> Hostile:
         "pid": TEXTS[1],
         "entry_id": entry_id,
     }
-    return Hostile(tenant, people, values)
+    adjusting = {"participant": TEXTS[1], "kind": "award", "amount": 5}
+    queries = {"adjustments.preview": adjusting, "adjustments.ask": {"entry": reversible}}
+    return Hostile(tenant, people, values, queries)
 
 
 def _details(hostile: str) -> dict[str, object]:
