@@ -32,7 +32,7 @@ def pages() -> dict[str, str]:
     return {
         "overview": "/dashboard/",
         "participants": "/dashboard/participants",
-        "participants by balance": "/dashboard/participants?sort=balance",
+        "participants by balance": "/dashboard/participants?sort=-balance",
         "participants by part of an id": "/dashboard/participants?q=costa12",
         "participants by start of an id": "/dashboard/participants?q=user_1",
         "participants of a tier": "/dashboard/participants?tier=gold",

@@ -50,7 +50,7 @@ def _open_entry(page: Page) -> None:
 
 SHOTS = {
     "overview": _go("/dashboard/"),
-    "participants": _go("/dashboard/participants?sort=balance"),
+    "participants": _go("/dashboard/participants?sort=-balance"),
     "participant": _go("/dashboard/participants/user_123"),
     "ledger": _open_entry,
     "tiers": _go("/dashboard/tiers"),

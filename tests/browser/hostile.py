@@ -62,8 +62,9 @@ def make(here: Deployment, api: Api) -> Hostile:
         for hostile in TEXTS:
             entry_id = client.award(hostile, 700, **_details(hostile)).json["transaction_id"]
             assert client.deduct(hostile, 30, **_details(hostile)).status == 200
+        taken_back = client.award(TEXTS[0], 5, **_details(TEXTS[1])).json["transaction_id"]
         reversal = {"reason": TEXTS[0], "metadata": {TEXTS[0]: TEXTS[1]}}
-        assert client.request("POST", f"{BASE}/points/transactions/{entry_id}/reverse", body=reversal).status == 200
+        assert client.request("POST", f"{BASE}/points/transactions/{taken_back}/reverse", body=reversal).status == 200
         reversible = client.award(TEXTS[1], 5, **_details(TEXTS[2])).json["transaction_id"]
         assert client.batch([item(f"person {n}", n + 1) for n in range(60)]).json["failed"] == 0
     invitation, prefix = _people_and_keys(here, tenant)

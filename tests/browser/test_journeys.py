@@ -28,6 +28,11 @@ def analyst(here, tenant: TenantUnderTest):
     return new_user(here, tenant.slug, role="analyst")
 
 
+def go(page: Page, name: str) -> None:
+    """Follow the link to a page at the side."""
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
+
+
 def settled(page: Page) -> None:
     """Wait until htmx has put in what it asked for."""
     page.wait_for_load_state("networkidle")
@@ -49,7 +54,7 @@ def test_signing_in_with_a_code_finding_somebody_and_lifting_them_to_the_next_ti
     assert tcp.award("bob@mail.example", 30).status == 200
     page = windows.enter(admin, app=app, java_script=java_script)
 
-    page.get_by_role("link", name="Participants", exact=True).click()
+    go(page, "Participants")
     page.get_by_role("searchbox").fill("ada@")
     if not java_script:
         page.get_by_role("button", name="Filter").click()
@@ -87,7 +92,7 @@ def test_what_is_exported_is_what_is_on_the_screen(windows, tcp, analyst, java_s
         tcp.deduct("ada", 10 + n, reason="Coffee")
         tcp.award("bob", 7)
     page = windows.enter(analyst, java_script=java_script, accept_downloads=True)
-    page.get_by_role("link", name="Ledger", exact=True).click()
+    go(page, "Ledger")
     page.get_by_label("Participant", exact=True).fill("ada")
     page.get_by_label("Type").select_option("award")
     page.get_by_role("button", name="Filter").click()
@@ -107,7 +112,7 @@ def test_what_is_exported_is_what_is_on_the_screen(windows, tcp, analyst, java_s
 @both_ways
 def test_a_key_is_made_rolled_and_revoked(windows, tcp, admin, java_script):
     page = windows.enter(admin, java_script=java_script)
-    page.get_by_role("link", name="API keys", exact=True).click()
+    go(page, "API keys")
     page.get_by_label("Name", exact=True).fill("Till 7")
     page.get_by_role("button", name="Make the key").click()
     first = secret_of(page)
@@ -138,7 +143,7 @@ def secret_of(page: Page) -> str:
 def test_an_invited_analyst_reads_and_exports_and_does_nothing_else(windows, tcp, admin, java_script):
     tcp.award("ada", 400)
     page = windows.enter(admin, java_script=java_script)
-    page.get_by_role("link", name="People", exact=True).click()
+    go(page, "People")
     page.get_by_label("E-mail").fill(f"new-{admin.id}@mail.example")
     page.get_by_label("Role", exact=True).select_option("analyst")
     page.get_by_role("button", name="Invite").click()
