@@ -9,6 +9,7 @@ from dashboard import assets, errors, formats, guard, htmx, navigation, tenancy,
 from dashboard.errors import Handler
 from dashboard.views import (
     account,
+    adjustments,
     audit,
     developers,
     docs,
@@ -16,6 +17,7 @@ from dashboard.views import (
     keys,
     ledger,
     links,
+    participants,
     people,
     second_factor,
     settings,
@@ -27,6 +29,7 @@ from dashboard.views import (
 VIEWS = (
     assets,
     account,
+    adjustments,
     audit,
     developers,
     docs,
@@ -34,6 +37,7 @@ VIEWS = (
     keys,
     ledger,
     links,
+    participants,
     people,
     second_factor,
     settings,

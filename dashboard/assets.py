@@ -67,7 +67,7 @@ def address(path: str) -> str:
 @cache
 def icon(name: str) -> Markup:
     """Return one of Lucide's icons, as large as the text around it; it says nothing to a screen reader."""
-    drawing = (ICONS / f"{name}.svg").read_text().partition("<svg")[2].partition(">")[2]
+    drawing = (ICONS / f"{name}.svg").read_text().partition("<svg")[2].partition(">")[2].strip()
     outline = 'viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round"'
     return Markup(f'<svg class="icon" {outline} stroke-linejoin="round" aria-hidden="true">{drawing}')  # noqa: S704  # our own file
 

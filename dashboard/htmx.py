@@ -27,13 +27,13 @@ def target() -> str:
     return request.headers.get("HX-Target", "").rpartition("#")[2]
 
 
-def render(page: str, *, partials: Mapping[str, str] | None = None, status: int = 200, **values: Any) -> Response:
+def render(whole: str, /, *, partials: Mapping[str, str] | None = None, status: int = 200, **values: Any) -> Response:
     """Render a whole page or, for htmx, the partial of the element it asks for; the page includes the same partials.
 
     `partials` are templates by the id of the element they fill.
     """
     template = (partials or {}).get(target()) if is_partial() else None
-    answer = make_response(render_template(template or page, **values), status)
+    answer = make_response(render_template(template or whole, **values), status)
     if partials:
         answer.vary.update(HEADERS)
     return answer

@@ -19,12 +19,13 @@ class Link(NamedTuple):
 
 LINKS = (
     Link("Overview", "home.index", "account", "layout-dashboard", "o"),
+    Link("Participants", "participant.index", "participants:read", "users", "p"),
     Link("Ledger", "ledger.index", "ledger:read", "receipt-text", "l"),
     Link("Tiers", "tiers.index", "tiers:read", "layers", "i"),
     Link("Developers", "developers.index", "developers:read", "code-2", "d"),
     Link("API keys", "keys.index", "keys:read", "key-round", "k"),
     Link("Tenants", "tenants.index", "tenants:read", "building-2", "t"),
-    Link("People", "people.index", "people:read", "users", "e"),
+    Link("People", "people.index", "people:read", "user-plus", "e"),
     Link("Audit log", "audit.index", "audit:read", "scroll-text", "a"),
     Link("Platform log", "audit.platform", "platform_audit:read", "scroll-text", "a"),
     Link("Settings", "settings.index", "settings:write", "settings", "s"),
@@ -34,7 +35,7 @@ ACCOUNT = Link("Your account", "account.index", "account", "user", "y")
 
 def init_app(app: Flask) -> None:
     """Let templates list the pages."""
-    app.jinja_env.globals |= {"links": links, "is_current": is_current, "has_page": lambda name: name in app.view_functions}
+    app.jinja_env.globals |= {"links": links, "is_current": is_current}
 
 
 def links() -> list[Link]:

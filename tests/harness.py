@@ -10,6 +10,7 @@ import time
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from gamify.config import LOOPBACK, Settings
 from gamify.db import act_as
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers, _valkey_binary
-from gamify.services import api_keys, tenants, tiers, verification
+from gamify.models import RequestMonth
+from gamify.services import api_keys, rollups, tenants, tiers, verification
 from gamify.services.audit import SYSTEM
 from sqlalchemy import text
 
@@ -113,6 +115,13 @@ class TenantUnderTest:
         with self.here.database.transaction() as session:
             act_as(session, self.id)
             tiers.replace(session, self.id, thresholds, actor=SYSTEM)
+
+    def fill_rollups(self) -> None:
+        """Sum everything up, in the sandbox too, and have a month in which requests were counted."""
+        for tenant_id in (self.id, self.sandbox_id):
+            rollups.rebuild(self.here.database, tenant_id)
+            with self.here.database.transaction(tenant_id) as session:
+                session.add(RequestMonth(tenant_id=tenant_id, month=date(2026, 2, 1), request_count=3))
 
     def row_count(self) -> int:
         """How many participants, entries and keys are stored for the live tenant."""

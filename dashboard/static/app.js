@@ -158,25 +158,36 @@ function listKeys() {
 // a page. While it is open the address is that page's: going back closes the drawer, a reload shows the page.
 
 const shown = location.pathname; // what the server has sent as a whole page
+const SETTLED = 100; // ms after which the browser has gone back, and has put the focus where it wants it
 let isGoingBack = false;
+let opener = null;
 
 document.addEventListener("htmx:after:swap", () => {
   const drawer = find("#drawer");
-  const opened = find("#drawer-content [data-address]")?.dataset.address;
   if (!find("#drawer-content").childElementCount) return;
+  const opened = find("#drawer-content [data-address]")?.dataset.address;
   if (opened && drawer.open) history.replaceState({ drawer: true }, "", opened);
   else if (opened) history.pushState({ drawer: true }, "", opened);
-  if (!drawer.open) drawer.showModal();
+  if (drawer.open) return;
+  opener = document.activeElement;
+  drawer.showModal();
 });
 
 addEventListener("popstate", () => {
   const drawer = find("#drawer");
   if (drawer?.open) {
-    isGoingBack = true;
+    goBack();
     drawer.close();
-    setTimeout(() => (isGoingBack = false), 100);
-  } else if (location.pathname !== shown) location.reload();
+  } else if (location.pathname !== shown && !isGoingBack) location.reload();
 });
+
+function goBack() {
+  isGoingBack = true;
+  setTimeout(() => {
+    isGoingBack = false;
+    opener?.focus({ preventScroll: true });
+  }, SETTLED);
+}
 
 // What lies under the drawer is still there: nothing needs to be fetched.
 document.addEventListener("htmx:before:history:restore", (event) => isGoingBack && event.preventDefault());
@@ -186,9 +197,8 @@ document.addEventListener("DOMContentLoaded", () => {
   drawer?.addEventListener("close", () => {
     find("#drawer-content").replaceChildren();
     if (!isGoingBack && history.state?.drawer) {
-      isGoingBack = true;
+      goBack();
       history.back();
-      setTimeout(() => (isGoingBack = false), 300);
     }
   });
   // Beside a dialog is outside of it, though the browser takes it for the dialog.

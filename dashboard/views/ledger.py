@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as Answer
 from dashboard import htmx, ledger_query, ledger_sum, ledger_words
 from dashboard.guard import allows, now
 from dashboard.ledger_query import Asked
-from dashboard.tenancy import here, zone
+from dashboard.tenancy import here, reading, zone
 
 PAGE = 50  # entries
 LINES_AT_ONCE = 500
@@ -43,14 +43,14 @@ def for_templates() -> dict[str, Any]:
 def index() -> Answer:
     """Show the entries that are filtered, and what they add up to."""
     tenant, wanted_part = here(), htmx.target() if htmx.is_partial() else ""
-    with database().snapshot(tenant.id) as session:
+    with reading() as session:
         asked = ledger_query.read(session, tenant.id, request.args, zone=zone(), now=now())
         if "metadata_name" in request.args and not htmx.is_partial():
-            return redirect(url_for(".index", **asked.values))
-        values: dict[str, Any] = {"asked": asked, "page": None, "sum": None}
+            return redirect(_address(asked))
+        values: dict[str, Any] = {"asked": asked, "found": None, "sum": None}
         if not asked.errors and wanted_part != TOTALS:
             before = request.args.get("before", type=UUID)
-            values["page"] = ledger_pages.page(session, tenant.id, asked.wanted, before=before, limit=PAGE)
+            values["found"] = ledger_pages.page(session, tenant.id, asked.wanted, before=before, limit=PAGE)
         if not asked.errors and wanted_part != MORE:
             values["sum"] = _sum(session, tenant.id, asked.wanted, is_going_on=wanted_part == TOTALS)
         if wanted_part not in (MORE, TOTALS):
@@ -92,8 +92,14 @@ def _answer(asked: Asked, values: dict[str, Any]) -> Answer:
         "ledger/index.html", partials=PARTIALS, status=422 if asked.errors else 200, chips=chips, token=token, **words, **values
     )
     if htmx.is_partial() and htmx.target() == LEDGER:
-        page.headers["HX-Push-Url"] = url_for(".index", **asked.values)
+        page.headers["HX-Push-Url"] = _address(asked)
     return page
+
+
+def _address(asked: Asked) -> str:
+    """The page's address, with nothing in it that says nothing."""
+    values: dict[str, Any] = dict(asked.values)
+    return url_for(".index", **values)
 
 
 def _sum(session: Session, tenant_id: int, wanted: Filter, *, is_going_on: bool) -> Progress:

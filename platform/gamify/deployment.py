@@ -16,6 +16,7 @@ from gamify.services.last_used import LastUsed
 from gamify.services.ledger import Movement, Outcome
 from gamify.services.mail import Mailer
 from gamify.services.request_months import RequestMonths
+from gamify.services.rollup_job import Rollups
 from gamify.services.signing_in import Door
 from gamify.services.vault import Vault
 
@@ -32,6 +33,7 @@ class Deployment:
         )
         self.last_used = LastUsed(self.database)
         self.request_months = RequestMonths(self.database)
+        self.rollups = Rollups(self.database)
 
     @cached_property
     def servers(self) -> EmbeddedServers:
@@ -79,6 +81,7 @@ class Deployment:
         """Let go of everything that was opened."""
         self.last_used.close()
         self.request_months.close()
+        self.rollups.close()
         self.database.close()
         for name in ("counters", "request_log"):
             if name in self.__dict__:

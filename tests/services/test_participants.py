@@ -81,11 +81,13 @@ def any_wish(random: Random) -> Wanted:
     return participants.wanted(fragment=fragment or "", tiers=levels, activity=activity, sort=sort, now=NOW)
 
 
-@pytest.fixture(params=[(5_000, 10_000), (5_000, 0), (3, 0), (3, 2)], ids=["as it is", "many", "many and late", "some"])
+@pytest.fixture(
+    params=[(200, 5_000, 10_000), (1, 5_000, 0), (1, 3, 0), (1, 3, 2)], ids=["as it is", "many", "many and late", "some"]
+)
 def bounds(request, monkeypatch) -> None:
     """What counts as few and as far: as it is, or so that a small tenant takes every way there is."""
-    monkeypatch.setattr(participants, "REACH", request.param[0])
-    monkeypatch.setattr(participants, "FEW", request.param[1])
+    for name, value in zip(("NEAR", "FAR", "FEW"), request.param, strict=True):
+        monkeypatch.setattr(participants, name, value)
 
 
 @pytest.mark.usefixtures("bounds")

@@ -11,6 +11,7 @@ from gamify.app import create_app
 from gamify.config import Settings
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers
+from gamify.services.rollups import MEASURES
 
 from tests.harness import Api, TenantUnderTest, make_database, new_tenant, url_of
 
@@ -39,6 +40,7 @@ def scratch_here(scratch: Settings) -> Iterator[Deployment]:
     app = create_app(scratch)
     made: Deployment = app.extensions["gamify"]
     made.app = app  # type: ignore[attr-defined]
+    made.rollups.close()  # a corrupted entry would be seen in them as well, or not, as it happens
     yield made
     made.close()
 
@@ -154,3 +156,90 @@ def test_a_ladder_changed_behind_everyones_back_is_noticed(victim, corrupt):
 
     assert not any("(live)" in sentence for sentence in found)  # whoever was on silver still is
     assert f"{victim.slug} (test) 'ana' participant: tier is 2, should be 1" in found
+
+
+OF_ANA = "participant_id = (SELECT id FROM participants WHERE tenant_id = %(tenant)s AND external_id = %(who)s)"
+ROLLUPS = {
+    "ledger_quarters": "api_key_id <> 0",
+    "tier_standings": "tier = 2",
+    "participant_standings": OF_ANA,
+}
+
+
+@pytest.fixture
+def summed(victim) -> TenantUnderTest:
+    """The victim with rollups of everything."""
+    victim.fill_rollups()
+    assert victim.differences() == []
+    return victim
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("ledger_quarters", column) for column in MEASURES]
+    + [("tier_standings", "participant_count"), ("tier_standings", "points")]
+    + [("participant_standings", column) for column in ("tier", "balance", "total_earned")],
+)
+@pytest.mark.parametrize("mode", ["live", "test"])
+def test_a_corrupted_rollup_is_named(summed, corrupt, table, column, mode):
+    tenant_id = summed.id if mode == "live" else summed.sandbox_id
+    corrupt(f"UPDATE {table} SET {column} = {column} + 1 WHERE tenant_id = %(tenant)s AND {ROLLUPS[table]}", tenant_id)
+
+    found = summed.differences()
+
+    assert any(f"{column} is " in sentence for sentence in found), found
+    assert all(sentence.startswith(f"{summed.slug} ({mode})") for sentence in found)
+
+
+MISSING = {
+    "ledger_quarters": "award_points is 0",
+    "tier_standings": "points is 0",
+    "participant_standings": "presence is missing",
+}
+
+
+@pytest.mark.parametrize("table", ROLLUPS)
+def test_a_missing_rollup_is_named(summed, corrupt, table):
+    corrupt(f"DELETE FROM {table} WHERE tenant_id = %(tenant)s AND {ROLLUPS[table]}", summed.id)
+
+    assert any(MISSING[table] in sentence for sentence in summed.differences())
+
+
+@pytest.mark.parametrize(
+    ("plant", "what"),
+    [
+        (
+            "INSERT INTO ledger_quarters VALUES (%(tenant)s, '2020-01-01', 5, 1, 0, 0, 0, 1, 0, 0, 0, 0)",
+            "key 5: award_points is 1",
+        ),
+        ("INSERT INTO tier_standings VALUES (%(tenant)s, 3, 1, 100)", "tier 3 of standings: points is 100"),
+        (
+            "INSERT INTO participant_standings VALUES (%(tenant)s, -7, 1, 0, 0, now())",
+            "'(number -7)' participant: standing: presence",
+        ),
+        (
+            f"UPDATE participant_standings SET last_entry_at = now() WHERE tenant_id = %(tenant)s AND {OF_ANA}",
+            "last_entry_at is ",
+        ),
+        ("UPDATE rollup_progress SET planned_until = '2020-01-01' WHERE tenant_id = %(tenant)s", "rollups: planned_until is "),
+        (
+            "UPDATE rollup_progress SET summed_until = '2020-01-01' WHERE tenant_id = %(tenant)s",
+            "award_points is 1200, should be 0",
+        ),
+    ],
+)
+def test_a_rollup_that_should_not_be_is_named(summed, corrupt, plant, what):
+    corrupt(plant, summed.id)
+
+    assert any(what in sentence for sentence in summed.differences()), summed.differences()
+
+
+def test_an_entry_that_turns_up_behind_the_rollups_is_noticed(summed, corrupt):
+    late = (
+        "INSERT INTO ledger_entries (tenant_id, participant_id, seq, id, type, points, balance_after, total_earned_after,"
+        " total_spent_after, tier_before, tier_after, created_at) SELECT tenant_id, id, 4, entry_id(created_at), 'award', 5, 5,"
+        " 5, 0, 0, 0, created_at FROM participants WHERE tenant_id = %(tenant)s AND external_id = %(who)s"
+    )
+    corrupt(late, summed.id)
+
+    assert any("key 0: award_points is 0, should be 5" in sentence for sentence in summed.differences())

@@ -117,6 +117,7 @@ class AwardBatch(MethodView):
         behaves as a single award with that key does.
         """
         done = batches.award(database(), caller().tenant_id, _read_batch(batch["awards"]))
+        deployment().rollups.touch(caller().tenant_id)
         return Response(done.text, 200, _headers(done), mimetype="application/json")
 
 
@@ -125,6 +126,7 @@ def _post(kind: str, values: dict[str, Any]) -> Receipt:
     outcome = deployment().gatherer.post(caller().tenant_id, movement)
     if isinstance(outcome, DomainError):
         raise outcome
+    deployment().rollups.touch(caller().tenant_id)
     return outcome
 
 

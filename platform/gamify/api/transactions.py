@@ -18,7 +18,7 @@ from gamify.api.idempotency import KEY_HEADER, sole_key
 from gamify.api.json import answer
 from gamify.api.reading_schemas import FoundSchema, NothingSchema, OwnedTransactionSchema, SearchSchema
 from gamify.api.schemas import ReversedSchema, ReverseSchema
-from gamify.deployment import database
+from gamify.deployment import database, deployment
 from gamify.errors import FieldError, Invalid
 from gamify.services import entries, reversals
 from gamify.services.entries import Filter
@@ -117,6 +117,7 @@ class Reverse(MethodView):
         who = caller()
         reversal = Reversal(transaction_id, **values, api_key_id=who.api_key_id, request_id=g.request_id)
         done = reversals.reverse(database(), who.tenant_id, reversal)
+        deployment().rollups.touch(who.tenant_id)
         return done, {"Idempotent-Replayed": "true"} if done.is_replay else {}
 
 

@@ -11,6 +11,7 @@ from gamify.app import create_app
 from gamify.cli.audit import audit
 from gamify.cli.demo import demo
 from gamify.cli.keys import keys
+from gamify.cli.rollups import rollups
 from gamify.cli.serve import serve
 from gamify.cli.tenants import tenants
 from gamify.cli.tiers import tiers
@@ -36,7 +37,7 @@ def group() -> None:
     """Points and tiers for many businesses."""
 
 
-for command in (audit, demo, keys, serve, tenants, tiers, users, verify):
+for command in (audit, demo, keys, rollups, serve, tenants, tiers, users, verify):
     group.add_command(command)
 
 

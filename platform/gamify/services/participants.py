@@ -1,10 +1,11 @@
 """Participants as a list: searched, filtered and sorted, a page at a time."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
 from gamify.errors import FieldError, Invalid
@@ -15,7 +16,7 @@ from gamify.services.cursor import Cursor
 from gamify.services.listing import ORDERS, Wanted
 
 AT_ONCE = 1_000  # rows a fetch, when all are wanted
-REACH = 5_000  # rows to look through in the order asked for, before all who match are collected instead
+NEAR, FAR = 200, 5_000  # rows to look through in the order asked for, before all who match are collected instead
 FEW = 10_000  # rows that are quickly collected and sorted
 NEVER = datetime.fromtimestamp(0, UTC)  # from when on entries count, before any are summed
 SORTS = tuple(f"{sign}{order}" for order in ORDERS for sign in ("", "-"))
@@ -59,7 +60,8 @@ def search(session: Session, tenant_id: int, wanted: Wanted, *, after: str | Non
     begin = cursor.read(after, ORDERS[wanted.order][2]) if after else None
     # A plan that suits any value would not suit the rare one.
     session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
-    rows = _rows(session, tenant_id, wanted, begin, limit + 1)
+    until = session.scalar(select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id)) or NEVER
+    rows = _Question(session, tenant_id, wanted, begin, until, limit + 1).answer()
     if len(rows) <= limit:
         return Found(rows, None)
     last = rows[limit - 1]
@@ -72,29 +74,51 @@ def every(session: Session, tenant_id: int, wanted: Wanted) -> Iterator[Any]:
     yield from session.execute(query.execution_options(yield_per=AT_ONCE))
 
 
-def _rows(session: Session, tenant_id: int, wanted: Wanted, begin: Cursor | None, limit: int) -> Sequence[Any]:
-    """The next rows, read in the order asked for where its index can tell who matches.
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Up to `limit` rows after `begin`, as wanted."""
 
-    Else those who match are collected, if they are few. If not, some way is read in that order: when that does not fill
-    the page, they come late, and it is quicker to collect them after all.
-    """
-    until = session.scalar(select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id)) or NEVER
-    if wanted.is_plain:
-        return session.execute(listing.in_order(tenant_id, wanted, begin, summed_until=until, limit=limit)).all()
-    numbers = _few(session, tenant_id, wanted)
-    if numbers is None:
-        near = listing.in_order(tenant_id, wanted, begin, summed_until=until, limit=REACH)
-        rows = session.execute(listing.matching(near, wanted, limit=limit)).all()
-        found = [row for row in rows if row.is_match]
-        if len(found) == limit or not rows or rows[0].seen < REACH:
+    session: Session
+    tenant_id: int
+    wanted: Wanted
+    begin: Cursor | None
+    summed_until: datetime
+    limit: int
+
+    def answer(self) -> Sequence[Any]:
+        """Read in the order asked for where its index can tell who matches, or where many do.
+
+        Those who match are collected and sorted if they are few, or if they do not come in a long way.
+        """
+        if self.wanted.is_plain:
+            return self.session.execute(self._in_order(self.limit)).all()
+        found = self._within(NEAR)
+        if found is not None:
             return found
-    query = listing.collected(tenant_id, wanted, begin, summed_until=until, numbers=numbers, limit=limit)
-    return session.execute(query).all()
+        numbers = self._few()
+        if numbers is None:
+            found = self._within(FAR)
+        return self._collected(numbers) if found is None else found
 
+    def _within(self, reach: int) -> Sequence[Any] | None:
+        """Those who match among the next `reach` in order; None if that leaves the question open."""
+        rows = self.session.execute(listing.matching(self._in_order(reach), self.wanted, limit=self.limit)).all()
+        found = [row for row in rows if row.is_match]
+        is_settled = len(found) == self.limit or not rows or rows[0].seen < reach
+        return found if is_settled else None
 
-def _few(session: Session, tenant_id: int, wanted: Wanted) -> list[int] | None:
-    """The numbers of those whose ids have the fragment, if that is asked for and they are few."""
-    if not wanted.fragment or wanted.is_prefix:
-        return None
-    found: list[int] = session.scalar(listing.with_fragment(tenant_id, wanted.fragment, most=FEW + 1)) or []
-    return found if len(found) <= FEW else None
+    def _few(self) -> list[int] | None:
+        """The numbers of those whose ids have the fragment, if that is asked for and they are few."""
+        if not self.wanted.fragment or self.wanted.is_prefix:
+            return None
+        query = listing.with_fragment(self.tenant_id, self.wanted.fragment, most=FEW + 1)
+        found: list[int] = self.session.scalar(query) or []
+        return found if len(found) <= FEW else None
+
+    def _in_order(self, limit: int) -> Select[Any]:
+        return listing.in_order(self.tenant_id, self.wanted, self.begin, summed_until=self.summed_until, limit=limit)
+
+    def _collected(self, numbers: list[int] | None) -> Sequence[Any]:
+        until, limit = self.summed_until, self.limit
+        query = listing.collected(self.tenant_id, self.wanted, self.begin, summed_until=until, numbers=numbers, limit=limit)
+        return self.session.execute(query).all()

@@ -36,10 +36,11 @@ KEY = "COALESCE(api_key_id, 0)"
 RANGE = "tenant_id = :tenant_id AND id >= first_entry_id(:since) AND id < first_entry_id(:until)"
 
 WRITERS = text("SELECT ledger_writers(:tenant_id)")
-# A tenant that is being deleted gets no new rows.
+# A tenant that is being deleted gets no new rows. Where there is one, nothing is tried: a conflict would wait for its holder.
 START = text("""
     INSERT INTO rollup_progress (tenant_id, planned_until)
-    SELECT id, clock_timestamp() FROM tenants WHERE id = :tenant_id AND status <> 'deleting'
+    SELECT id, clock_timestamp() FROM tenants
+    WHERE id = :tenant_id AND status <> 'deleting' AND NOT EXISTS (SELECT FROM rollup_progress WHERE tenant_id = :tenant_id)
     ON CONFLICT DO NOTHING
 """)
 # Where the entries begin that are too many for one transaction.
@@ -114,6 +115,15 @@ def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
         return _sum(session, tenant_id, until=planned, most=most)
 
 
+def catch_up(database: Database, tenant_id: int, *, seconds: float) -> bool:
+    """Advance until everything is summed, for so long at most; return whether it is."""
+    give_up_at = time.monotonic() + seconds
+    while advance(database, tenant_id):
+        if time.monotonic() > give_up_at:
+            return False
+    return True
+
+
 def rebuild(database: Database, tenant_id: int) -> None:
     """Derive everything of a tenant anew, in one transaction; movements go on meanwhile.
 
@@ -159,8 +169,8 @@ def has_tail(session: Session, tenant_id: int, *, longer_than: int = 0) -> bool:
     """Whether more entries than that are not summed."""
     summed_until = session.scalar(select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id))
     values = {"tenant_id": tenant_id, "since": summed_until or BEGINNING, "skipped": longer_than}
-    tail = "SELECT 1 FROM ledger_entries WHERE tenant_id = :tenant_id AND id >= first_entry_id(:since) OFFSET :skipped LIMIT 1"
-    return session.scalar(text(tail), values) is not None
+    tail = "SELECT 1 FROM ledger_entries WHERE tenant_id = :tenant_id AND id >= first_entry_id(:since)"
+    return session.scalar(text(f"{tail} ORDER BY id OFFSET :skipped LIMIT 1"), values) is not None
 
 
 def _plan(session: Session, tenant_id: int) -> datetime | None:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from gamify.db import act_as
 from gamify.models import Participant, Tenant
+from gamify.services import rollup_checks
 
 AT_ONCE = 10_000  # participants a statement; PostgreSQL walks their entries in the primary key's order
 MOST_DIFFERENCES = 1_000  # of a tenant; a broken deployment should not fill the memory
@@ -107,13 +108,16 @@ ORPHANS = """
     LIMIT :most
 """
 
+OF_PARTICIPANTS = (ENTRIES, PARTICIPANTS, KEYS, rollup_checks.STANDINGS)  # in ranges of them
+OF_TENANT = (REVERSALS, ORPHANS, *rollup_checks.OF_TENANT)
+
 
 class Difference(NamedTuple):
-    """Something stored that does not follow from the ledger; `seq` is None for a participant's own row."""
+    """Something stored that does not follow from the ledger; `seq` is None for a participant's own row, both for rollups."""
 
     tenant: str
     mode: str
-    participant_id: str
+    participant_id: str | None
     seq: int | None
     what: str
     stored: str | None
@@ -122,10 +126,10 @@ class Difference(NamedTuple):
     @property
     def sentence(self) -> str:
         """One line for a person."""
-        where = f"entry {self.seq}" if self.seq is not None else "participant"
-        return (
-            f"{self.tenant} ({self.mode}) {self.participant_id!r} {where}: {self.what} is {self.stored}, should be {self.derived}"
-        )
+        where = ""
+        if self.participant_id is not None:
+            where = f" {self.participant_id!r} " + (f"entry {self.seq}" if self.seq is not None else "participant")
+        return f"{self.tenant} ({self.mode}){where}: {self.what} is {self.stored}, should be {self.derived}"
 
 
 class Report(NamedTuple):
@@ -152,15 +156,19 @@ def verify(session: Session, tenant: Tenant, *, progress: Callable[[int], None] 
     """
     wrong: list[tuple[Any, ...]] = []
     entry_count = 0
+    whole = {
+        "tenant_id": tenant.id,
+        "most": MOST_DIFFERENCES,
+        "summed_until": rollup_checks.summed_until(session, tenant.id),
+    }
     for after, until in _ranges(session, tenant.id):
-        chunk = {"tenant_id": tenant.id, "after": after, "until": until, "most": MOST_DIFFERENCES}
-        wrong += [tuple(row) for query in (ENTRIES, PARTICIPANTS, KEYS) for row in session.execute(text(query), chunk)]
+        chunk = whole | {"after": after, "until": until}
+        wrong += [tuple(row) for query in OF_PARTICIPANTS for row in session.execute(text(query), chunk)]
         entry_count += (looked_at := _count(session, chunk))
         progress(looked_at)
         if len(wrong) >= MOST_DIFFERENCES:
             break
-    whole = {"tenant_id": tenant.id, "most": MOST_DIFFERENCES}
-    wrong += [tuple(row) for query in (REVERSALS, ORPHANS) for row in session.execute(text(query), whole)]
+    wrong += [tuple(row) for query in OF_TENANT for row in session.execute(text(query), whole)]
     return Report(entry_count, [_difference(session, tenant, row) for row in wrong[:MOST_DIFFERENCES]])
 
 
@@ -176,7 +184,7 @@ def _ranges(session: Session, tenant_id: int) -> Iterator[tuple[int, int]]:
         after = until
 
 
-def _count(session: Session, chunk: dict[str, int]) -> int:
+def _count(session: Session, chunk: dict[str, Any]) -> int:
     counted = text(
         "SELECT COALESCE(sum(entry_count), 0)::bigint FROM participants"
         " WHERE tenant_id = :tenant_id AND id > :after AND id <= :until"
@@ -187,5 +195,7 @@ def _count(session: Session, chunk: dict[str, int]) -> int:
 
 def _difference(session: Session, tenant: Tenant, row: tuple[Any, ...]) -> Difference:
     internal_id, *rest = row
+    if internal_id is None:
+        return Difference(tenant.slug, tenant.mode, None, *rest)
     known = select(Participant.external_id).where(Participant.tenant_id == tenant.id, Participant.id == internal_id)
     return Difference(tenant.slug, tenant.mode, session.scalar(known) or f"(number {internal_id})", *rest)

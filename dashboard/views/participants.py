@@ -1,0 +1,177 @@
+"""Participants: searched and listed, and each with what there is to know of them."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response, request, url_for
+from gamify.deployment import database
+from gamify.errors import FieldError, Invalid
+from gamify.models import Tier
+from gamify.services import adjustments, figures, ladder, participants, profiles, spreadsheet
+from gamify.services.listing import Wanted
+from gamify.services.profiles import Profile
+from sqlalchemy.orm import Session
+
+from dashboard import htmx, profile_chart
+from dashboard.forms import Form
+from dashboard.guard import allows, now
+from dashboard.tenancy import here, is_sandbox, reading, zone
+
+PAGE, PAGE_OF_LEDGER = 50, 25
+LINES_AT_ONCE = 500
+NO_TIER = "-"  # in addresses; no code can be it
+FILTERS = ("q", "activity", "sort")
+PARTIALS = {"found": "participants/_found.html", "more": "participants/_more.html"}
+COLUMNS = ("participant_id", "tier", "balance", "total_earned", "total_spent", "last_entry_at", "created_at")
+WORDS = {"active": "Active within", "quiet": "Quiet for"}
+ACTIVITIES = {
+    "": "Any activity",
+    **{
+        name: f"{'Active within' if name.startswith('active') else 'Quiet for'} {d.days} days"
+        for name, d in participants.ACTIVITIES.items()
+    },
+}
+
+# The API has taken the plural.
+bp = Blueprint("participant", __name__, url_prefix="/dashboard")
+
+
+@bp.get("/participants")
+@allows("participants:read")
+def index() -> Response:
+    """List participants."""
+    given = _given()
+    tenant_id = here().id
+    refused: list[FieldError] = []
+    found, count = participants.Found([], None), None
+    with reading() as session:
+        tiers = ladder.in_force(session, tenant_id)
+        try:
+            wanted = _wanted(given, tiers)
+            found = participants.search(session, tenant_id, wanted, after=request.args.get("after"), limit=PAGE)
+        except Invalid as error:
+            refused = error.errors
+        else:
+            count = _count(session, tenant_id, wanted)
+    answer = htmx.render(
+        "participants/index.html",
+        partials=PARTIALS,
+        status=Invalid.status if refused else 200,
+        found=found.rows,
+        count=count,
+        given=given,
+        refused=refused,
+        tiers=tiers,
+        rungs={tier.level: tier for tier in tiers},
+        activities=ACTIVITIES,
+        no_tier=NO_TIER,
+        is_first="after" not in request.args,
+        older=url_for(".index", **given, after=found.cursor) if found.cursor else None,
+    )
+    if htmx.is_partial() and htmx.target() == "found":
+        answer.headers["HX-Push-Url"] = url_for(".index", **given)  # without what is empty
+    return answer
+
+
+@bp.get("/participants.csv")
+@allows("reports:export")
+def download() -> Response:
+    """Send all who are filtered as a file."""
+    tenant_id = here().id
+    with database().transaction(tenant_id) as session:
+        tiers = ladder.in_force(session, tenant_id)
+    parts = _parts(tenant_id, _wanted(_given(), tiers), {tier.level: tier.code for tier in tiers})
+    first = next(parts)  # while a fault can still be told
+    name = "participants-sandbox.csv" if is_sandbox() else "participants.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(chain([first], parts), mimetype="text/csv", headers=headers)
+
+
+@bp.get("/participants/<participant_id:pid>")
+@allows("participants:read")
+def profile(pid: str) -> Response:
+    """Show one participant."""
+    return show_profile(pid, Form({"kind": "award", "key": adjustments.new_key()}))
+
+
+def show_profile(pid: str, form: Form) -> Response:
+    """Render the profile with a form for adjustments. Raises `NotFound`."""
+    tenant_id = here().id
+    page = request.args.get("page", 1, type=_page_number)
+    with database().transaction(tenant_id) as session:
+        found = profiles.profile(session, tenant_id, pid)
+        balances = profiles.balances(session, tenant_id, found.participant, now=now())
+        statement = profiles.statement(session, tenant_id, found.participant, page=page, page_size=PAGE_OF_LEDGER)
+        done = _done(session, tenant_id, found)
+    return htmx.render(
+        "participants/profile.html",
+        partials={"statement": "participants/_statement.html"},
+        status=form.status,
+        profile=found,
+        person=found.participant,
+        chart_of_balance=profile_chart.chart(balances, zone()),
+        statement=statement,
+        page_number=page,
+        page_count=max(-(-statement.total // PAGE_OF_LEDGER), 1),
+        done=done,
+        undo_key=adjustments.new_key(),
+        form=form,
+    )
+
+
+def _page_number(text: str) -> int:
+    """A page; whatever is none is the first."""
+    number = int(text)
+    if not 1 <= number <= 2**40:
+        raise ValueError(text)
+    return number
+
+
+def _done(session: Session, tenant_id: int, found: Profile) -> Any:
+    """The entry that an adjustment has just written, to be told of and undone."""
+    entry_id = request.args.get("done", type=UUID)
+    return profiles.entry(session, tenant_id, found.participant, entry_id) if entry_id else None
+
+
+def _given() -> dict[str, Any]:
+    """What the address asks for, without what is empty."""
+    given: dict[str, Any] = {name: request.args[name] for name in FILTERS if request.args.get(name)}
+    codes = [code for code in request.args.getlist("tier") if code]
+    return given | ({"tier": codes} if codes else {})
+
+
+def _wanted(given: dict[str, Any], tiers: Sequence[Tier]) -> Wanted:
+    levels = {tier.code: tier.level for tier in tiers} | {NO_TIER: 0}
+    unknown = [code for code in given.get("tier", []) if code not in levels]
+    if unknown:
+        raise Invalid([FieldError("tier", f"There is no tier {code} any more.") for code in unknown])
+    return participants.wanted(
+        fragment=given.get("q", ""),
+        tiers=sorted({levels[code] for code in given.get("tier", [])}),
+        activity=given.get("activity", ""),
+        sort=given.get("sort", ""),
+        now=now(),
+    )
+
+
+def _count(session: Session, tenant_id: int, wanted: Wanted) -> int | None:
+    """How many match, where that is known without looking at each."""
+    if wanted.fragment or wanted.active_since or wanted.quiet_since:
+        return None
+    counts = figures.tier_counts(session, tenant_id)
+    return sum(each.participant_count for each in counts if not wanted.tiers or each.tier in wanted.tiers)
+
+
+def _parts(tenant_id: int, wanted: Wanted, codes: dict[int, str]) -> Iterator[str]:
+    with database().transaction(tenant_id) as session:
+        rows = (_cells(row, codes) for row in participants.every(session, tenant_id, wanted))
+        lines = spreadsheet.lines(COLUMNS, rows)
+        while part := "".join(islice(lines, LINES_AT_ONCE)):
+            yield part
+
+
+def _cells(row: Any, codes: dict[int, str]) -> list[Any]:
+    times = [f"{at.astimezone(zone()):%Y-%m-%d %H:%M:%S%z}" for at in (row.last_entry_at, row.created_at)]
+    return [row.external_id, codes.get(row.tier), row.balance, row.total_earned, row.total_spent, *times]

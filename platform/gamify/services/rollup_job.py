@@ -1,0 +1,88 @@
+"""Who advances the rollups: a thread of each process, for the tenants whose ledgers that process has written to.
+
+Nobody depends on it: whatever it has not come to is added when figures are read, only slower the more there is of it.
+"""
+
+import logging
+import threading
+from contextlib import suppress
+
+from gamify.db import Database
+from gamify.errors import DomainError, LockedByOthers
+from gamify.services import rollups
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0  # seconds; seldom enough to sum many entries of a participant at once
+LOOK_SOON = 0.2  # seconds, while there is more than one share
+QUICK = 1.0  # s that somebody who reads may wait for
+END_WITHIN = 2.0  # seconds for the last look
+
+
+class Rollups:
+    """Remembers tenants and advances them. Its thread starts with the first, so a fork before that is harmless."""
+
+    def __init__(self, database: Database, *, look_every: float = LOOK_EVERY) -> None:
+        self._database, self._look_every = database, look_every
+        self._touched: set[int] = set()
+        self._thread: threading.Thread | None = None
+        self._lock, self._ended = threading.Lock(), threading.Event()
+
+    def touch(self, tenant_id: int) -> None:
+        """Remember that entries of a tenant have been committed."""
+        self._touched.add(tenant_id)
+        if self._thread is None:
+            self._start()
+
+    def catch_up(self, tenant_id: int) -> None:
+        """Before figures are read: sum as much of a long tail as is quick; what is left is for the thread.
+
+        Raises `Unavailable` when the database cannot be reached.
+        """
+        with self._database.transaction(tenant_id) as session:
+            is_long = rollups.has_tail(session, tenant_id, longer_than=rollups.AT_ONCE)
+            if not is_long and not rollups.has_tail(session, tenant_id):
+                return
+        self.touch(tenant_id)  # whoever wrote those entries may not have lived to sum them
+        if is_long:
+            with suppress(LockedByOthers):  # figures are exact all the same
+                rollups.catch_up(self._database, tenant_id, seconds=QUICK)
+
+    def look(self) -> bool:
+        """Advance what was touched; return whether there is more to do at once. Without a database, next time will do."""
+        is_more = False
+        for tenant_id in sorted(self._touched):
+            self._touched.discard(tenant_id)  # before, so that what is committed meanwhile counts as touched anew
+            try:
+                is_left = rollups.advance(self._database, tenant_id)
+            except DomainError as error:
+                log.debug("rollups wait: %s", error)
+                self._touched.add(tenant_id)
+            else:
+                is_more |= is_left
+                self._touched.update([tenant_id] if is_left else [])
+        return is_more
+
+    def close(self) -> None:
+        """Stop, after the transaction that is going on."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(END_WITHIN)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="rollups", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        is_more = False
+        while not self._ended.wait(LOOK_SOON if is_more else self._look_every):
+            is_more = self._look_safely()
+
+    def _look_safely(self) -> bool:
+        try:
+            return self.look()
+        except Exception:  # the thread must live, whatever one look has met
+            log.exception("rollups were not advanced")
+            return False
