@@ -11,12 +11,11 @@ from sqlalchemy.orm import Session
 from gamify.db import Database
 from gamify.models import RequestMonth, Tenant
 from gamify.services import tenants
+from gamify.services.figures import SUMMED, TAIL
 
 # What is summed already, and the entries since then: together all there are, in one snapshot.
-MOVEMENTS = text("""
-    WITH progress AS (
-        SELECT COALESCE(max(summed_until), '1970-01-01 00:00:00+00') AS until FROM rollup_progress WHERE tenant_id = :tenant_id
-    )
+MOVEMENTS = text(f"""
+    WITH {SUMMED}
     SELECT month::date, sum(movements)::bigint, sum(joined)::bigint
     FROM (
         SELECT date_trunc('month', quarter AT TIME ZONE 'UTC') AS month,
@@ -26,11 +25,10 @@ MOVEMENTS = text("""
         WHERE tenant_id = :tenant_id
         UNION ALL
         SELECT date_trunc('month', created_at AT TIME ZONE 'UTC'), 1, (seq = 1)::int
-        FROM ledger_entries
-        WHERE tenant_id = :tenant_id AND id >= (SELECT first_entry_id(until) FROM progress)
+        FROM ledger_entries AS e WHERE {TAIL}
     ) AS counted
     GROUP BY month
-""")
+""")  # noqa: S608  # our own names
 
 
 @dataclass(frozen=True, slots=True)
