@@ -1,12 +1,15 @@
 """Whose data a page is about: the visitor's tenant or, with `?mode=test` in its address, the sandbox."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask, g, request, url_for
-from gamify.deployment import database
+from gamify.deployment import database, deployment
 from gamify.models import Tenant
 from gamify.services import tenants
+from sqlalchemy.orm import Session
 
 from dashboard.guard import PUBLIC, permission_of, visitor, who
 
@@ -45,6 +48,14 @@ def zone() -> ZoneInfo:
     """The time zone whose days the page speaks of; of operators UTC."""
     found = visitor()
     return ZoneInfo(found.tenant.time_zone if found and found.tenant else "UTC")
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """One moment of the tenant, to read figures at; if there is much that is not summed yet, some of it is first."""
+    deployment().rollups.catch_up(here().id)
+    with database().snapshot(here().id) as session:
+        yield session
 
 
 def in_mode(mode: str) -> str:

@@ -178,19 +178,17 @@ document.addEventListener("htmx:after:swap", () => {
 
 addEventListener("popstate", () => {
   const drawer = find("#drawer");
-  if (drawer?.open) {
-    goBack();
-    drawer.close();
-  } else if (location.pathname !== shown && !isGoingBack) location.reload();
-});
-
-function goBack() {
+  if (!drawer?.open && !isGoingBack) {
+    if (location.pathname !== shown) location.reload();
+    return;
+  }
   isGoingBack = true;
+  drawer.close();
   setTimeout(() => {
     isGoingBack = false;
     opener?.focus({ preventScroll: true });
   }, SETTLED);
-}
+});
 
 // What lies under the drawer is still there: nothing needs to be fetched.
 document.addEventListener("htmx:before:history:restore", (event) => isGoingBack && event.preventDefault());
@@ -199,10 +197,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const drawer = find("#drawer");
   drawer?.addEventListener("close", () => {
     find("#drawer-content").replaceChildren();
-    if (!isGoingBack && history.state?.drawer) {
-      goBack();
-      history.back();
-    }
+    if (isGoingBack || !history.state?.drawer) return;
+    isGoingBack = true;
+    history.back();
   });
   // Beside a dialog is outside of it, though the browser takes it for the dialog.
   drawer?.addEventListener("click", (event) => event.target === drawer && drawer.close());

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, Response, render_template, request, url_for
-from gamify.deployment import database
+from gamify.deployment import database, deployment
 from gamify.errors import Conflict, InsufficientPoints, Invalid, NotFound
 from gamify.services import adjustments, entries, ladder, profiles
 from gamify.services.adjustments import Adjustment
@@ -41,6 +41,7 @@ def adjust() -> Answer:
         asked = _asked(form, pid)
         with database().transaction(here().id) as session:
             receipt = adjustments.adjust(session, here().id, asked, actor=actor())
+        deployment().rollups.touch(here().id)
         return lead_to(url_for("participant.profile", pid=pid, done=receipt.transaction_id))
     if "form" in form.errors:  # what this form's key stands for is done
         form.values["key"] = adjustments.new_key() if isinstance(form.refusal, Invalid) else form.get("key")
@@ -83,12 +84,15 @@ def reverse() -> Answer:
                 session,
                 here().id,
                 entry_id,
-                reason=form.get("reason"),
+                reason=form.get("why"),
                 key=form.get("key"),
                 allow_partial=form.get("allow_partial") == "1",
                 actor=actor(),
             )
+        deployment().rollups.touch(here().id)
         return lead_to(url_for("participant.profile", pid=done.participant_id, done=done.transaction_id))
+    # Named apart from the reason of an adjustment, whose form may be on the same page.
+    form.errors = {"why" if field == "reason" else field: said for field, said in form.errors.items()}
     return _show_reversal(entry_id, form)
 
 

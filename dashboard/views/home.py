@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from dashboard.guard import allows, lead_to, may, now
 from dashboard.htmx import is_partial, render, target
-from dashboard.tenancy import here, zone
+from dashboard.tenancy import here, reading, zone
 
 NEWEST = 10  # entries
 PERIODS = {
@@ -43,7 +43,7 @@ def index() -> Response:
         first, last = _days(chosen)
     except Invalid:
         return lead_to(url_for(".index"))
-    with database().snapshot(here().id) as session:
+    with reading() as session:
         found = overview.of(session, here().id, first=first, last=last, zone=zone(), now=now())
         needs = attention.of(session, here(), now=now()) if may("keys:read") else None
     return _render(newest=newest, chosen=chosen, found=found, needs=needs, per_day=_per_day(found), share_of=_tiers(found))

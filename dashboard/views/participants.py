@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from dashboard import htmx, profile_chart
 from dashboard.forms import Form
 from dashboard.guard import allows, now
-from dashboard.tenancy import here, is_sandbox, zone
+from dashboard.tenancy import here, is_sandbox, reading, zone
 
 PAGE, PAGE_OF_LEDGER = 50, 25
 LINES_AT_ONCE = 500
@@ -46,7 +46,7 @@ def index() -> Response:
     tenant_id = here().id
     refused: list[FieldError] = []
     found, count = participants.Found([], None), None
-    with database().transaction(tenant_id) as session:
+    with reading() as session:
         tiers = ladder.in_force(session, tenant_id)
         try:
             wanted = _wanted(given, tiers)

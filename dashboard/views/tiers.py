@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as Answer
 
 from dashboard.forms import Form, sent, show
 from dashboard.guard import actor, allows, lead_to
-from dashboard.tenancy import here
+from dashboard.tenancy import here, reading
 
 FIELDS = ("code", "name", "threshold", "colour")
 SPARE = 2  # empty rows of the form
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 @allows("tiers:read")
 def index() -> Response:
     """Show the ladder and its people."""
-    with database().snapshot(here().id) as session:
+    with reading() as session:
         standings = overview.standings(session, here().id)
         steps = closeness.of(session, here().id, [each.tier for each in standings if each.tier])
     total = sum(each.participant_count for each in standings)

@@ -7,28 +7,25 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gamify.models import Tier
+from gamify.services.figures import MOVED, SUMMED
 
 NEAR, NEARER = 0.25, 0.10  # of the way from one threshold to the next
 
 # Standings hold who has no entry that is not summed yet; the others are read from their own rows. Each tier is one
 # range of an index, and no longer than what is counted.
-COUNT = """
-    WITH summed AS (
-        SELECT COALESCE(max(summed_until), TIMESTAMPTZ 'epoch') AS until FROM rollup_progress WHERE tenant_id = :tenant_id
-    ), moved AS MATERIALIZED (
-        SELECT DISTINCT e.participant_id AS id FROM summed CROSS JOIN ledger_entries AS e
-        WHERE e.tenant_id = :tenant_id AND e.id >= first_entry_id(summed.until)
-              AND e.id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-    ), close AS (
+COUNT = f"""
+    WITH {SUMMED}, {MOVED}, close AS (
         SELECT total_earned FROM participant_standings AS s
         WHERE s.tenant_id = :tenant_id AND s.tier = :tier AND s.total_earned >= :near AND s.total_earned < :next
               AND NOT EXISTS (SELECT FROM moved WHERE moved.id = s.participant_id)
         UNION ALL
-        SELECT p.total_earned FROM moved JOIN participants AS p ON p.tenant_id = :tenant_id AND p.id = moved.id
+        SELECT p.total_earned FROM moved CROSS JOIN LATERAL (
+            SELECT tier, total_earned FROM participants WHERE tenant_id = :tenant_id AND id = moved.id OFFSET 0
+        ) AS p
         WHERE p.tier = :tier AND p.total_earned >= :near AND p.total_earned < :next
     )
     SELECT count(*), count(*) FILTER (WHERE total_earned >= :nearer) FROM close
-"""
+"""  # noqa: S608  # our own names
 
 
 class Closeness(NamedTuple):
