@@ -6,7 +6,7 @@ VENDOR := dashboard/static/vendor
 WORKERS ?= auto
 LOCK := $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
-.PHONY: run setup test test-long check format audit bench lock clean
+.PHONY: run setup test test-long check format audit bench screenshots lock clean
 
 run: .venv/run.stamp $(VENDOR)/.stamp  ## start everything, with a tenant to try
 	@exec $(BIN)/gamify serve --demo
@@ -34,6 +34,9 @@ format: setup  ## put the code into the form that check wants
 
 bench: setup  ## speed, as ratios against yardsticks; benchmarks/results/latest.json keeps the figures
 	$(BIN)/python -m benchmarks.run $(BENCH)
+
+screenshots: setup  ## pictures of the demo's pages for the README; needs chromium
+	$(BIN)/python docs/screenshots.py
 
 audit: setup  ## look for known vulnerabilities in what is locked
 	@$(BIN)/python .ci/audit.py $(BIN)/pip-audit requirements.lock

@@ -18,7 +18,7 @@ from statistics import median
 from gamify import models
 from gamify.services import verification
 
-from benchmarks import load, neighbour
+from benchmarks import load, neighbour, pages
 from benchmarks.stage import Stage, Tenant
 
 HERE = Path(__file__).parent
@@ -57,6 +57,8 @@ def main() -> None:
     finally:
         stage.close()
         shutil.rmtree(folder, ignore_errors=True)
+    if not options.only or "pages" in options.only:
+        _pages(report, options.participants)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "latest.json").write_text(json.dumps(report, indent=2))
     sys.exit(0 if all(bar["met"] for bar in report["bars"]) else 1)
@@ -69,6 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--large", type=int, default=1_000_000, help="participants of the large tenant, entries of the long history"
     )
+    parser.add_argument("--participants", type=int, default=1_000_000, help="of the demo whose pages are measured")
     parser.add_argument("--requests", type=int, default=200_000, help="for the memory of a worker")
     parser.add_argument("--only", nargs="*", help="workloads by name")
     return parser.parse_args()
@@ -109,8 +112,22 @@ def _measure(stage: Stage, options: argparse.Namespace) -> dict:
         bars += [_wal(stage, workloads), *_memory(stage, workloads, options.requests), _neighbour(stage, workloads)]
     bars.append(_verify(stage, [plain, large, *many]))
     for bar in bars:
-        print(f"{'met' if bar['met'] else 'MISSED':7} {bar['text']}: {bar['value']:.2f} ({bar['bound']})")
+        _say(bar)
     return {"machine": _machine(stage), "figures": dict(figures), "bars": bars}
+
+
+def _pages(report: dict, participants: int) -> None:
+    """Measure the dashboard's pages, on servers of their own."""
+    figures, bars = pages.measure(participants)
+    pages.show(figures)
+    for bar in bars:
+        _say(bar)
+    report["pages"] = {f"{each.participants:,} participants": each.seconds for each in figures}
+    report["bars"] += bars
+
+
+def _say(bar: dict) -> None:
+    print(f"{'met' if bar['met'] else 'MISSED':7} {bar['text']}: {bar['value']:.2f} ({bar['bound']})")
 
 
 def _workloads(  # noqa: PLR0917  # its one caller has them all at hand

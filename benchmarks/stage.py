@@ -79,7 +79,7 @@ class Stage:
 
     def gamify(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "gamify.cli", *arguments]
-        return subprocess.run(command, env=self.env, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(command, env=self.env, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def sql(self, statement: str, **values: object) -> list[tuple[object, ...]]:
         with psycopg.connect(self.servers.database_url, autocommit=True) as connection:

@@ -11,8 +11,9 @@ HEADERS = ("HX-Request", "HX-Target")
 
 
 def init_app(app: Flask) -> None:
-    """Let requests tell whether htmx sends them."""
+    """Let requests tell whether htmx sends them, and templates ask."""
     Htmx(app)
+    app.jinja_env.globals["is_partial"] = is_partial
 
 
 def is_partial() -> bool:

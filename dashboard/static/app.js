@@ -72,6 +72,9 @@ function allowAgain(form) {
   for (const button of form.querySelectorAll("[aria-disabled]")) button.removeAttribute("aria-disabled");
 }
 
+// What is shown once is gone when the browser takes the page from its memory.
+addEventListener("pageshow", (event) => event.persisted && find("[data-shown-once]") && location.reload());
+
 // A page that comes back from the browser's memory, or a download that leaves the page where it is.
 addEventListener("pageshow", () => document.querySelectorAll("form[data-is-sent]").forEach(allowAgain));
 document.addEventListener("htmx:finally:request", () => document.querySelectorAll("form[data-is-sent]").forEach(allowAgain));

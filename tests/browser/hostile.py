@@ -6,10 +6,12 @@ from gamify.deployment import Deployment
 from gamify.models import User
 from gamify.services import api_keys, links, tenants
 from gamify.services.audit import SYSTEM
+from gamify.services.person_log import Place
 from sqlalchemy import text
+from werkzeug.routing import MapAdapter, Rule
 
 from tests import secrets_issued
-from tests.harness import Api, TenantUnderTest, new_tenant
+from tests.harness import BASE, Api, TenantUnderTest, item, new_tenant
 from tests.people import new_user, now
 
 TEXTS = (
@@ -39,7 +41,15 @@ class Hostile:
 
     tenant: TenantUnderTest
     people: dict[str, User]
-    values: dict[str, object]
+    values: dict[str, object]  # by argument, or by the endpoint and the argument
+    queries: dict[str, dict[str, object]]  # by endpoint, of pages that are nothing without
+
+    def address(self, adapter: MapAdapter, rule: Rule, role: str) -> str:
+        """Where somebody in this role finds the page of a rule."""
+        others = {"user_id": self.people[role].id if role in self.people else None}
+        known = {name: self.values.get(f"{rule.endpoint} {name}", (self.values | others).get(name)) for name in rule.arguments}
+        assert None not in known.values(), f"{rule.endpoint} needs values to be looked at: {known}"
+        return adapter.build(rule.endpoint, known | self.queries.get(rule.endpoint, {}))
 
 
 def make(here: Deployment, api: Api) -> Hostile:
@@ -47,25 +57,32 @@ def make(here: Deployment, api: Api) -> Hostile:
     tenant = new_tenant(here)
     people = {role: new_user(here, tenant.slug, role=role) for role in ("admin", "analyst")}
     people["operator"] = new_user(here)
-    entry_id = ""
-    for client in (api.with_key(tenant.key), api.with_key(tenant.test_key)):
+    entry_id = reversible = ""
+    for client in (api.with_key(tenant.test_key), api.with_key(tenant.key)):
         for hostile in TEXTS:
             entry_id = client.award(hostile, 700, **_details(hostile)).json["transaction_id"]
-            client.deduct(hostile, 30, **_details(hostile))
-        client.request("POST", "/api/v1/gamify/points/reverse", body={"transaction_id": entry_id, "reason": TEXTS[0]})
-        client.batch([{"participant_id": f"person {n}", "amount": n + 1} for n in range(60)])
-    token, prefix = _people_and_keys(here, tenant)
+            assert client.deduct(hostile, 30, **_details(hostile)).status == 200
+        taken_back = client.award(TEXTS[0], 5, **_details(TEXTS[1])).json["transaction_id"]
+        reversal = {"reason": TEXTS[0], "metadata": {TEXTS[0]: TEXTS[1]}}
+        assert client.request("POST", f"{BASE}/points/transactions/{taken_back}/reverse", body=reversal).status == 200
+        reversible = client.award(TEXTS[1], 5, **_details(TEXTS[2])).json["transaction_id"]
+        assert client.batch([item(f"person {n}", n + 1) for n in range(60)]).json["failed"] == 0
+    invitation, prefix = _people_and_keys(here, tenant)
+    reset = _reset(here, people["analyst"])
     with here.database.transaction() as session:  # nobody can choose such a name on the command line alone
         session.execute(text("UPDATE tenants SET name = :name WHERE slug = :slug"), {"name": TEXTS[1], "slug": tenant.slug})
     values = {
-        "token": token,
+        "links.invitation token": invitation,
+        "links.reset token": reset,
         "slug": tenant.slug,
         "prefix": prefix,
         "participant_id": TEXTS[1],
         "pid": TEXTS[1],
         "entry_id": entry_id,
     }
-    return Hostile(tenant, people, values)
+    adjusting = {"participant": TEXTS[1], "kind": "award", "amount": 5}
+    queries = {"adjustments.preview": adjusting, "adjustments.ask": {"entry": reversible}}
+    return Hostile(tenant, people, values, queries)
 
 
 def _details(hostile: str) -> dict[str, object]:
@@ -84,3 +101,12 @@ def _people_and_keys(here: Deployment, tenant: TenantUnderTest) -> tuple[str, st
         )
     secrets_issued.note(token)
     return token, key.prefix
+
+
+def _reset(here: Deployment, user: User) -> str:
+    """Return the token with which somebody may set a new password."""
+    with here.database.transaction() as session:
+        made = links.request_reset(session, user.email, place=Place(None, TEXTS[0], "x"), now=now())
+    assert made
+    secrets_issued.note(made.token)
+    return made.token

@@ -82,10 +82,10 @@ def sign_in(page: Page, email: str, password: str = PASSWORD, *, app: pyotp.TOTP
     """Fill in the form that is shown, and a code if one is asked for."""
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     if app is not None:
         page.get_by_label("Code").fill(app.now())
-        page.get_by_role("button", name="Continue").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(lambda address: "/sign-in" not in address and "/second-factor" not in address)
 
 
