@@ -46,6 +46,7 @@ class Settings:
     is_gathering: bool  # whether concurrent movements are written together
     allowed_hosts: tuple[str, ...]  # names this deployment answers to; `ANY_HOST` is all
     trusted_proxies: int  # how many in front of us are believed about who calls, and how
+    is_summing: bool = True  # whether this process advances the rollups of what it writes
     mail_url: str | None = None  # None: links are shown to whoever may hand them on
     mail_from: str | None = None
 
@@ -91,6 +92,7 @@ def load() -> Settings:
         "mail_url": read(env.str, "MAIL_URL", None),
         "mail_from": read(env.str, "MAIL_FROM", None),
         "is_gathering": read(env.bool, "GAMIFY_GATHERING", default=True),  # the library's form
+        "is_summing": read(env.bool, "GAMIFY_ROLLUPS", default=True),
         "allowed_hosts": _names(read(env.str, "ALLOWED_HOSTS", "")),
         "trusted_proxies": read(env.int, "TRUSTED_PROXIES", 0),
     }

@@ -33,7 +33,7 @@ class Deployment:
         )
         self.last_used = LastUsed(self.database)
         self.request_months = RequestMonths(self.database)
-        self.rollups = Rollups(self.database)
+        self.rollups = Rollups(self.database, is_summing=settings.is_summing)
 
     @cached_property
     def servers(self) -> EmbeddedServers:

@@ -13,7 +13,7 @@ from gamify.services import rollups
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 5.0  # seconds; seldom enough to sum many entries of a participant at once
+LOOK_EVERY = 15.0  # seconds; seldom enough to sum many entries of a participant at once
 LOOK_SOON = 0.2  # seconds, while there is more than one share
 QUICK = 1.0  # s that somebody who reads may wait for
 END_WITHIN = 2.0  # seconds for the last look
@@ -22,8 +22,8 @@ END_WITHIN = 2.0  # seconds for the last look
 class Rollups:
     """Remembers tenants and advances them. Its thread starts with the first, so a fork before that is harmless."""
 
-    def __init__(self, database: Database, *, look_every: float = LOOK_EVERY) -> None:
-        self._database, self._look_every = database, look_every
+    def __init__(self, database: Database, *, look_every: float = LOOK_EVERY, is_summing: bool = True) -> None:
+        self._database, self._look_every, self._is_summing = database, look_every, is_summing
         self._touched: set[int] = set()
         self._thread: threading.Thread | None = None
         self._lock, self._ended = threading.Lock(), threading.Event()
@@ -31,7 +31,7 @@ class Rollups:
     def touch(self, tenant_id: int) -> None:
         """Remember that entries of a tenant have been committed."""
         self._touched.add(tenant_id)
-        if self._thread is None:
+        if self._thread is None and self._is_summing:
             self._start()
 
     def catch_up(self, tenant_id: int) -> None:
