@@ -5,12 +5,14 @@ import re
 import pytest
 from flask import Flask
 from gamify.deployment import Deployment
+from gamify.services import api_keys
 
 from dashboard.guard import PUBLIC, permission_of
 from tests.harness import Api, TenantUnderTest, new_tenant
 from tests.people import Browser, log_of, new_user
 
 SECRET = "ours-alone-4711"
+FORM = {"overlap": next(iter(api_keys.OVERLAPS)), "role": "analyst"}  # what is not refused for its values
 ENTRY = re.compile(r"/dashboard/ledger/([0-9a-f-]{36})")
 
 
@@ -60,7 +62,7 @@ def test_what_a_neighbour_names_in_a_path_is_not_there_and_stays_as_it_is(app, h
         path = adapter.build(rule.endpoint, {name: theirs[name] for name in rule.arguments}, force_external=False)
         for method in rule.methods & {"GET", "POST"}:
             for mode in ("", "?mode=test"):
-                page = neighbour._open(path + mode, method=method, data={"csrf_token": neighbour.token})
+                page = neighbour._open(path + mode, method=method, data=FORM | {"csrf_token": neighbour.token})
                 assert page.status in (403, 404), (method, path, page.status)
                 assert f"{SECRET}-" not in page.text, path
                 tried += 1
@@ -104,8 +106,8 @@ def test_what_a_neighbour_names_in_a_query_shows_nothing(tenant, theirs, neighbo
 @pytest.mark.parametrize("query", ["", "?mode=test"])
 def test_a_neighbour_moves_none_of_their_points(here, api, theirs, neighbour, query):
     form = {"reason": "r", "why": "r", "key": "form:1", "kind": "deduct", "amount": "1", "participant_id": SECRET}
-    for path in ("adjust", f"reverse?entry={theirs['entry_id']}"):
-        path += query.replace("?", "&") if "?" in path else query
+    mode = query.removeprefix("?")
+    for path in (f"adjust?{mode}", f"reverse?entry={theirs['entry_id']}&{mode}"):
         assert neighbour.post(f"/dashboard/{path}", form).status in (400, 404), path
 
     assert api.balance(SECRET) == 50
