@@ -10,7 +10,6 @@ from typing import NamedTuple
 import brotli  # type: ignore[import-untyped]
 from flask import Blueprint, Response, abort, request, url_for
 from markupsafe import Markup
-from werkzeug.security import safe_join
 
 FOLDER = Path(__file__).parent / "static"
 ICONS = FOLDER / "vendor" / "lucide"
@@ -31,6 +30,12 @@ class Asset(NamedTuple):
 
 
 @cache
+def names() -> frozenset[str]:
+    """The files there are, each by its one name: `./app.js` would be kept and compressed as one more file, and so on for ever."""
+    return frozenset(file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*") if file.is_file())
+
+
+@cache
 def load(path: str, _changed_at: int) -> Asset:
     """Read a file; it is compressed once a process, and again when it has changed."""
     content = (FOLDER / path).read_bytes()
@@ -44,10 +49,9 @@ def load(path: str, _changed_at: int) -> Asset:
 @bp.get("/static/<path:path>")
 def file(path: str) -> Response:
     """Send a file; one asked for by its version may be kept for ever."""
-    found = safe_join(str(FOLDER), path)
-    if found is None or not Path(found).is_file():
+    if path not in names():
         abort(404)
-    asset = load(path, Path(found).stat().st_mtime_ns)
+    asset = load(path, (FOLDER / path).stat().st_mtime_ns)
     coding = next((each for each in ("br", "gzip") if each in asset.forms and accepts(each)), "identity")
     answer = Response(asset.forms[coding], mimetype=asset.mimetype)
     if coding != "identity":

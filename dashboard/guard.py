@@ -15,6 +15,7 @@ from gamify.services import roles, sessions
 from gamify.services.audit import Actor
 from gamify.services.person_log import Place, acting
 from gamify.services.sessions import SignedIn
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response as Answer
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -134,7 +135,7 @@ def local(path: str | None) -> str:
 def lead_to(address: str) -> Answer:
     """Lead to another page, in the way that htmx understands too."""
     if request.headers.get("HX-Request"):
-        return Response(headers={"HX-Redirect": address})
+        return Response(headers={"HX-Redirect": iri_to_uri(address)})  # a header holds no other letters
     return redirect(address, code=303 if request.method == "POST" else 302)
 
 

@@ -35,6 +35,7 @@ PERIODS = {
 }
 LONGEST = 500
 LONGEST_ID = 255
+MOST_MEMBERS = 10  # of the metadata, asked for at once
 WHOLE = re.compile(r"[0-9]{1,19}")
 
 
@@ -94,7 +95,7 @@ def read(session: Session, tenant_id: int, arguments: Mapping[str, str], *, zone
     """Understand the parameters of an address. Nothing raises: what is wrong stands in `errors`."""
     asked = Asked(_values(arguments), zone, now)
     found: dict[str, Any] = {}
-    for part in (_texts, _times, _amounts):
+    for part in (_members, _texts, _times, _amounts):
         with asked.noting():
             found |= part(asked)
     if (key := asked.values.get("key")) and "key" not in asked.errors:
@@ -160,11 +161,23 @@ def _values(arguments: Mapping[str, str]) -> dict[str, str]:
     return values
 
 
+def _members(asked: Asked) -> dict[str, Any]:
+    """Each one asked for is one more thing to look at in every entry, and one more link on the page with all the others in it."""
+    surplus = [name for name in asked.values if name.startswith(DOT)][MOST_MEMBERS:]
+    for name in surplus:
+        del asked.values[name]
+    if surplus:
+        raise Invalid([FieldError("metadata_name", f"At most {MOST_MEMBERS} members can be asked for at once.")])
+    return {"metadata": asked.metadata}
+
+
 def _texts(asked: Asked) -> dict[str, Any]:
     values = asked.values
     errors = [FieldError(name, "Must not hold the character U+0000.") for name, value in values.items() if "\0" in name + value]
     errors += [
-        FieldError(name, f"Must be at most {LONGEST} characters.") for name, value in values.items() if len(value) > LONGEST
+        FieldError(name, f"Must be at most {LONGEST} characters.")
+        for name, value in values.items()
+        if len(value) > LONGEST or len(name) > LONGEST
     ]
     if "type" in values and values["type"] not in PART_OF_TYPE:
         errors.append(FieldError("type", f"Must be one of {', '.join(PART_OF_TYPE)}."))
@@ -177,7 +190,6 @@ def _texts(asked: Asked) -> dict[str, Any]:
         "participant_id": values.get("participant"),
         "type": values.get("type"),
         reason: values.get("reason"),
-        "metadata": asked.metadata,
     }
 
 

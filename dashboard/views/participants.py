@@ -1,11 +1,12 @@
 """Participants: searched and listed, and each with what there is to know of them."""
 
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Generator, Sequence
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, request, url_for
+from gamify.db import Database
 from gamify.deployment import database
 from gamify.errors import FieldError, Invalid
 from gamify.models import Tier
@@ -14,13 +15,12 @@ from gamify.services.listing import Wanted
 from gamify.services.profiles import Profile
 from sqlalchemy.orm import Session
 
-from dashboard import htmx, profile_chart
+from dashboard import files, htmx, profile_chart
 from dashboard.forms import Form
 from dashboard.guard import allows, now
 from dashboard.tenancy import here, is_sandbox, reading, zone
 
 PAGE, PAGE_OF_LEDGER = 50, 25
-LINES_AT_ONCE = 500
 NO_TIER = "-"  # in addresses; no code can be it
 FILTERS = ("q", "activity", "sort")
 PARTIALS = {"found": "participants/_found.html", "more": "participants/_more.html"}
@@ -82,11 +82,10 @@ def download() -> Response:
     tenant_id = here().id
     with database().transaction(tenant_id) as session:
         tiers = ladder.in_force(session, tenant_id)
-    parts = _parts(tenant_id, _wanted(_given(), tiers), {tier.level: tier.code for tier in tiers})
-    first = next(parts)  # while a fault can still be told
+    codes = {tier.level: tier.code for tier in tiers}
     name = "participants-sandbox.csv" if is_sandbox() else "participants.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(chain([first], parts), mimetype="text/csv", headers=headers)
+    lines = _lines(database(), tenant_id, _wanted(_given(), tiers), codes, zone())
+    return files.send(name, lines, whose=tenant_id)
 
 
 @bp.get("/participants/<participant_id:pid>")
@@ -164,14 +163,14 @@ def _count(session: Session, tenant_id: int, wanted: Wanted) -> int | None:
     return sum(each.participant_count for each in counts if not wanted.tiers or each.tier in wanted.tiers)
 
 
-def _parts(tenant_id: int, wanted: Wanted, codes: dict[int, str]) -> Iterator[str]:
-    with database().transaction(tenant_id) as session:
-        rows = (_cells(row, codes) for row in participants.every(session, tenant_id, wanted))
-        lines = spreadsheet.lines(COLUMNS, rows)
-        while part := "".join(islice(lines, LINES_AT_ONCE)):
-            yield part
+def _lines(database: Database, tenant_id: int, wanted: Wanted, codes: dict[int, str], zone: ZoneInfo) -> Generator[str]:
+    with database.transaction(tenant_id) as session:
+        # Not by a name: what nobody holds any more is closed at once, before its transaction.
+        yield from spreadsheet.lines(
+            COLUMNS, (_cells(row, codes, zone) for row in participants.every(session, tenant_id, wanted))
+        )
 
 
-def _cells(row: Any, codes: dict[int, str]) -> list[Any]:
-    times = [f"{at.astimezone(zone()):%Y-%m-%d %H:%M:%S%z}" for at in (row.last_entry_at, row.created_at)]
+def _cells(row: Any, codes: dict[int, str], zone: ZoneInfo) -> list[Any]:
+    times = [f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S%z}" for at in (row.last_entry_at, row.created_at)]
     return [row.external_id, codes.get(row.tier), row.balance, row.total_earned, row.total_spent, *times]

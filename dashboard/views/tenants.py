@@ -1,6 +1,6 @@
 """The operators' page: tenants as such, how much they hold and how busy they are; never what is in them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import chain
 
 from flask import Blueprint, Response, flash, request, url_for
@@ -9,6 +9,7 @@ from gamify.errors import FieldError, Invalid, NotFound
 from gamify.services import spreadsheet, tenant_sizes, tenants, users
 from werkzeug.wrappers import Response as Answer
 
+from dashboard import files
 from dashboard.forms import Form, ask, sent
 from dashboard.guard import actor, allows, lead_to, now
 from dashboard.htmx import render
@@ -33,10 +34,7 @@ def index() -> Response:
 @allows("tenants:read")
 def download() -> Response:
     """Send the tenants that are searched for as a file, with what they did month by month."""
-    parts = _lines(_searched())
-    first = next(parts)  # while a fault can still be told
-    headers = {"Content-Disposition": 'attachment; filename="tenants.csv"'}
-    return Response(chain([first], parts), mimetype="text/csv", headers=headers)
+    return files.send("tenants.csv", _lines(_searched()), whose=None)
 
 
 @bp.post("/tenants/create")
@@ -139,7 +137,7 @@ def _searched() -> str:
     return request.args.get("q", "").strip().replace("\0", "")
 
 
-def _lines(text: str) -> Iterator[str]:
+def _lines(text: str) -> Generator[str]:
     with database().transaction() as db:
         found = tenants.search(db, text)
     sizes = chain.from_iterable(tenant_sizes.of_both(database(), found, months=MONTHS_OF_FILE, now=now()))

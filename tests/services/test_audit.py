@@ -189,7 +189,7 @@ def test_the_end_of_time_has_no_day_after(until):
         period(None, until)
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
 def test_a_cell_that_could_be_a_formula_is_none(begin):
     [_, line] = spreadsheet.lines(["a", "b"], [[f"{begin}1+1", -5]])
 

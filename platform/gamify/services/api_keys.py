@@ -188,7 +188,8 @@ def get(session: Session, prefix: str, *, of: Collection[int] | None = None) -> 
 
     With `of`, only keys of these tenants are there at all. Raises `NotFound`.
     """
-    found = session.scalar(select(KeyDigest).where(KeyDigest.prefix == prefix[:PREFIX_LENGTH]))
+    known = select(KeyDigest).where(KeyDigest.prefix == prefix[:PREFIX_LENGTH])
+    found = session.scalar(known) if prefix.isascii() and prefix.isprintable() else None
     if found is None or (of is not None and found.tenant_id not in of):
         raise NotFound(f"There is no API key that begins with {prefix[:PREFIX_LENGTH]}.")
     act_as(session, found.tenant_id)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -85,7 +86,8 @@ def search(session: Session, tenant_id: int | None, wanted: Filter, *, before: U
 
 def every(session: Session, tenant_id: int | None, wanted: Filter) -> Iterator[Entry]:
     """Yield all entries, newest first, without holding them all."""
-    yield from session.scalars(_query(tenant_id, wanted).execution_options(yield_per=AT_ONCE))
+    with closing(session.scalars(_query(tenant_id, wanted).execution_options(yield_per=AT_ONCE))) as entries:
+        yield from entries
 
 
 def shown(entry: Entry) -> dict[str, Any]:

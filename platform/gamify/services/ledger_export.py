@@ -44,7 +44,8 @@ def every(session: Session, tenant_id: int, wanted: Filter) -> Iterator[Any]:
     for step in steps(session, tenant_id, wanted, before=None, step=Effort().step):
         chosen = select(LedgerEntry).where(*step.conditions, *conditions(wanted)).order_by(order.desc())
         query = ledger_rows.decorated(tenant_id, chosen).execution_options(yield_per=AT_ONCE)
-        yield from session.execute(query)
+        with session.execute(query) as rows:
+            yield from rows
 
 
 def cells(entry: Any, zone: tzinfo) -> list[Any]:

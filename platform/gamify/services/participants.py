@@ -71,7 +71,8 @@ def search(session: Session, tenant_id: int, wanted: Wanted, *, after: str | Non
 def every(session: Session, tenant_id: int, wanted: Wanted) -> Iterator[Any]:
     """Yield all who match, in the order asked for, without holding them all."""
     query = listing.sorted_as(listing.everybody(tenant_id, wanted), wanted)
-    yield from session.execute(query.execution_options(yield_per=AT_ONCE))
+    with session.execute(query.execution_options(yield_per=AT_ONCE)) as rows:
+        yield from rows
 
 
 @dataclass(frozen=True, slots=True)

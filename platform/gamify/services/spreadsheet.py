@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 BROKEN_OFF = '\r\n"THIS FILE IS INCOMPLETE. The server could not read on; download it again."\r\n'
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP's list of what begins one
+# OWASP's list of what begins one; East Asian editions take the wide forms for the narrow ones.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class _Line:
