@@ -50,7 +50,7 @@ def of_http_exception(error: HTTPException) -> Response:
         return Response(error.get_body(), status, dict(error.get_headers()))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return of_fault(error)
-    phrase = HTTPStatus(status).phrase
+    phrase = HTTPStatus(status).phrase.capitalize()
     methods: list[str] = getattr(error, "valid_methods", None) or []
     headers = {"Allow": ", ".join(sorted(methods))} if methods else {}
     return _page(status, phrase, SENTENCES.get(status, f"{phrase}."), headers)

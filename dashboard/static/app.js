@@ -20,12 +20,27 @@ document.addEventListener("toast", (event) => say(event.detail.sentence, event.d
 
 const TOAST_STAYS = 6000; // ms
 
+// While a dialog is open, nothing outside of it can be seen in full, pressed or heard.
+function placeToasts() {
+  const place = find("dialog[open]") ?? document.body;
+  if (find("#toasts").parentElement !== place) place.append(find("#toasts"));
+}
+
+document.addEventListener("close", placeToasts, true);
+
 function say(sentence, kind = "said") {
   const toast = find("#toast").content.firstElementChild.cloneNode(true);
   toast.classList.toggle("error", kind === "error");
   find("p", toast).textContent = sentence;
+  placeToasts();
   find("#toasts").append(toast);
-  if (kind !== "error") setTimeout(() => toast.remove(), TOAST_STAYS);
+  if (kind !== "error") setTimeout(leave, TOAST_STAYS, toast);
+}
+
+// Not while somebody reads it or is about to dismiss it.
+function leave(toast) {
+  if (toast.matches(":hover, :focus-within")) setTimeout(leave, TOAST_STAYS, toast);
+  else toast.remove();
 }
 
 // ── Clicks ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -99,7 +99,7 @@ def test_what_is_exported_is_what_is_on_the_screen(windows, tcp, analyst, java_s
     page.wait_for_url("**participant=ada*")
     settled(page)
     with page.expect_download() as download:
-        page.get_by_role("link", name=re.compile("Export|CSV")).click()
+        page.get_by_role("link", name="Download as CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8-sig"))))
 
     shown = [int(text.replace(",", "").replace("+", "")) for text in cells(page, "Points")]
@@ -114,14 +114,14 @@ def test_a_key_is_made_rolled_and_revoked(windows, tcp, admin, java_script):
     page = windows.enter(admin, java_script=java_script)
     go(page, "API keys")
     page.get_by_label("Name", exact=True).fill("Till 7")
-    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Issue the key").click()
     first = secret_of(page)
     assert tcp.with_key(first).award("ada", 5).status == 200
 
     page.goto("/dashboard/keys")
     page.get_by_role("link", name="Roll Till 7").click()
     page.get_by_label("The old key goes on for").select_option("24h")
-    page.get_by_role("button", name="Make the new key").click()
+    page.get_by_role("button", name="Issue the new key").click()
     second = secret_of(page)
     assert [tcp.with_key(key).award("ada", 5).status for key in (first, second)] == [200, 200]
 
@@ -172,7 +172,7 @@ def test_a_sign_in_that_has_expired_leads_to_sign_in_and_back(windows, owner, tc
     page.goto("/dashboard/ledger?type=award")
     owner.execute("DELETE FROM sessions WHERE user_id = %s", [analyst.id])
     page.locator("[hx-target='#drawer-content']").first.click()
-    page.wait_for_url("**/dashboard/sign-in?next=*")
+    page.wait_for_url("**/dashboard/sign-in?next=**")
     sign_in(page, analyst.email)
 
     assert page.url.endswith("/dashboard/ledger?type=award")

@@ -96,3 +96,15 @@ def test_on_paper_there_are_totals_rows_and_what_is_filtered_in_words(page: Page
     expect(page.locator(".stats")).to_be_visible()
     expect(page.locator("table.entries")).to_be_visible()
     expect(page.locator(".ledger-filters")).to_be_hidden()
+
+
+def test_what_is_said_while_a_drawer_is_open_can_be_seen_and_dismissed_in_it(page: Page):
+    page.goto(PAGE)
+    page.locator(".row-link").first.click()
+
+    page.locator("#drawer .copy").first.click()
+    page.locator("#drawer .toast").get_by_role("button", name="Dismiss").press("Enter")
+    expect(page.locator(".toast")).to_have_count(0)
+
+    page.keyboard.press("Escape")
+    expect(page.locator("body > #toasts")).to_have_count(1)

@@ -335,7 +335,7 @@ def test_an_analyst_may_read_and_take_away(app, here: Deployment, tenant: Tenant
     analyst = Browser(app)
     analyst.sign_in(new_user(here, tenant.slug, role="analyst").email)
 
-    assert "Export" in analyst.get(PAGE).text
+    assert "Download as CSV" in analyst.get(PAGE).text
     assert len(table(analyst)) == 1
 
 

@@ -23,7 +23,7 @@ def operator(app, here) -> Browser:
 def rows(text: str) -> list[list[str]]:
     """The cells of each row of the page's table, without markup."""
     body = text.partition("<tbody>")[2].partition("</tbody>")[0]
-    cells = [re.findall(r"<td.*?</td>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", body, re.DOTALL)]
+    cells = [re.findall(r"<t[dh].*?</t[dh]>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", body, re.DOTALL)]
     return [[" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row] for row in cells]
 
 
