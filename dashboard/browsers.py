@@ -22,18 +22,12 @@ SYSTEMS = (
     ("Mac OS X", "macOS"),
     ("Linux", "Linux"),
 )
-MOBILE = ("iPhone", "iPad", "Android")
 
 
 def name(user_agent: str | None) -> str:
     """`Firefox on Linux`; what tells nothing is an unknown browser."""
     browser, system = _first(BROWSERS, user_agent), _first(SYSTEMS, user_agent)
     return f"{browser or 'Unknown browser'} on {system}" if system else browser or "Unknown browser"
-
-
-def is_mobile(user_agent: str | None) -> bool:
-    """Whether it is a phone or a tablet."""
-    return _first(SYSTEMS, user_agent) in MOBILE
 
 
 def _first(known: tuple[tuple[str, str], ...], user_agent: str | None) -> str | None:

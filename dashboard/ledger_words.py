@@ -3,22 +3,14 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 INDENT = "  "
-TONES = ("slate", "bronze", "silver", "gold", "platinum", "emerald", "teal", "sky", "indigo", "violet")
 
 
 def utc(at: datetime) -> str:
     """2026-02-14T10:00:00.000000Z: the instant of an entry is known to the microsecond."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def tone(entry: Any, when: str) -> str:
-    """The colour of the tier before or after an entry."""
-    colour, code = getattr(entry, f"colour_{when}"), getattr(entry, f"code_{when}")
-    return colour or (code if code in TONES else TONES[0])
 
 
 def indented(text: str) -> str:

@@ -69,7 +69,7 @@ def curl(operation: Operation, base: str, key: str) -> str:
     """Return the call for a shell."""
     parts = [f"curl '{base}{operation.path}'", f"-H 'X-API-Key: {key}'"]
     if operation.body is not None:
-        parts += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(operation.body)}'"]
+        parts += ["-H 'Content-Type: application/json'", f"-d '{_literal(operation.body)}'"]
     return " \\\n  ".join(parts)
 
 

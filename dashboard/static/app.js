@@ -72,6 +72,9 @@ function allowAgain(form) {
   for (const button of form.querySelectorAll("[aria-disabled]")) button.removeAttribute("aria-disabled");
 }
 
+// What is shown once is gone when the browser takes the page from its memory.
+addEventListener("pageshow", (event) => event.persisted && find("[data-shown-once]") && location.reload());
+
 // A page that comes back from the browser's memory, or a download that leaves the page where it is.
 addEventListener("pageshow", () => document.querySelectorAll("form[data-is-sent]").forEach(allowAgain));
 document.addEventListener("htmx:finally:request", () => document.querySelectorAll("form[data-is-sent]").forEach(allowAgain));
@@ -175,19 +178,17 @@ document.addEventListener("htmx:after:swap", () => {
 
 addEventListener("popstate", () => {
   const drawer = find("#drawer");
-  if (drawer?.open) {
-    goBack();
-    drawer.close();
-  } else if (location.pathname !== shown && !isGoingBack) location.reload();
-});
-
-function goBack() {
+  if (!drawer?.open && !isGoingBack) {
+    if (location.pathname !== shown) location.reload();
+    return;
+  }
   isGoingBack = true;
+  drawer.close();
   setTimeout(() => {
     isGoingBack = false;
     opener?.focus({ preventScroll: true });
   }, SETTLED);
-}
+});
 
 // What lies under the drawer is still there: nothing needs to be fetched.
 document.addEventListener("htmx:before:history:restore", (event) => isGoingBack && event.preventDefault());
@@ -196,10 +197,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const drawer = find("#drawer");
   drawer?.addEventListener("close", () => {
     find("#drawer-content").replaceChildren();
-    if (!isGoingBack && history.state?.drawer) {
-      goBack();
-      history.back();
-    }
+    if (isGoingBack || !history.state?.drawer) return;
+    isGoingBack = true;
+    history.back();
   });
   // Beside a dialog is outside of it, though the browser takes it for the dialog.
   drawer?.addEventListener("click", (event) => event.target === drawer && drawer.close());

@@ -110,7 +110,7 @@ def _me(db: Session) -> User:
 def _show(form: Form) -> Response:
     with database().transaction() as db:
         rows = sessions.of_user(db, who().user.id, now=now())
-    return show("account.html", form, who=who(), sessions=rows, browser=browsers.name, is_mobile=browsers.is_mobile)
+    return show("account.html", form, who=who(), sessions=rows, browser=browsers.name)
 
 
 def _show_offer(form: Form) -> Response:

@@ -84,13 +84,15 @@ def reverse() -> Answer:
                 session,
                 here().id,
                 entry_id,
-                reason=form.get("reason"),
+                reason=form.get("why"),
                 key=form.get("key"),
                 allow_partial=form.get("allow_partial") == "1",
                 actor=actor(),
             )
         deployment().rollups.touch(here().id)
         return lead_to(url_for("participant.profile", pid=done.participant_id, done=done.transaction_id))
+    # Named apart from the reason of an adjustment, whose form may be on the same page.
+    form.errors = {"why" if field == "reason" else field: said for field, said in form.errors.items()}
     return _show_reversal(entry_id, form)
 
 

@@ -6,6 +6,7 @@ deliver is forgotten.
 
 import json
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class RequestLog:
             url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0), protocol=2
         )
         self._noted: deque[tuple[Key, _Line]] = deque(maxlen=MOST)
+        self._taking = threading.Lock()
         self._rhythm = Rhythm(self.deliver, every=deliver_every, name="request-log")
 
     def note(self, tenant_id: int, key_id: int, *line: Any) -> None:
@@ -62,9 +64,10 @@ class RequestLog:
     def deliver(self) -> None:
         """Take what is remembered to Redis. Without Redis it is forgotten."""
         lines: dict[Key, deque[_Line]] = {}
-        for _ in range(len(self._noted)):  # others go on adding meanwhile
-            key, line = self._noted.popleft()
-            lines.setdefault(key, deque(maxlen=KEPT)).append(line)
+        with self._taking:
+            for _ in range(len(self._noted)):  # others go on adding meanwhile
+                key, line = self._noted.popleft()
+                lines.setdefault(key, deque(maxlen=KEPT)).append(line)
         if not lines:
             return
         pipeline = self._redis.pipeline(transaction=False)

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from gamify.deployment import Deployment
@@ -11,7 +12,7 @@ from gamify.services import audit
 from gamify.services.audit import Actor, Filter
 
 from tests.harness import TenantUnderTest, new_tenant
-from tests.people import Browser, new_user
+from tests.people import Browser, log_of, new_user
 
 OWN, OF_PLATFORM = "/dashboard/audit", "/dashboard/platform-audit"
 BO = Actor("user", "bo@shop.example", 7, "203.0.113.9")
@@ -144,3 +145,33 @@ def test_a_filter_that_cannot_be_is_told_beside_the_form(admin, query):
 @pytest.mark.parametrize("query", ["before=x", "action=%25", "actor='", "mode=x", "page=2", "action=%F0%9F%A6%84"])
 def test_whatever_is_asked_is_no_fault(admin, query):
     assert admin.get(f"{OWN}?{query}").status == 200
+
+
+def test_days_are_those_of_the_tenants_zone(here, owner, tenant, admin):
+    owner.execute("UPDATE tenants SET time_zone = 'Pacific/Kiritimati' WHERE slug = %s", [tenant.slug])
+    write(here, tenant.id, "a.b")
+    [at] = [entry.at for entry in log_of(here, tenant.id) if entry.action == "a.b"]
+    day = f"{at.astimezone(ZoneInfo('Pacific/Kiritimati')).date()}"
+
+    assert len(shown(admin, f"{OWN}?action=a&from={day}&to={day}")) == 1
+    assert f"{at.astimezone(ZoneInfo('Pacific/Kiritimati')):%Y-%m-%d %H:%M}" in admin.get(f"{OWN}?action=a").text
+
+
+def test_a_filter_by_htmx_answers_with_the_entries_alone(here, tenant, admin):
+    write(here, tenant.id, "a.b")
+    page = admin.get(f"{OWN}?action=a", headers={"HX-Request": "true", "HX-Target": "div#entries"})
+
+    assert page.text.lstrip().startswith('<div class="stack" id="entries">')
+    assert "<html" not in page.text
+    assert "a.b" in page.text
+
+
+def test_only_what_has_become_different_is_told(here, tenant, admin):
+    with here.database.transaction() as session:
+        values = {"before": {"same": "as it was", "old": [1]}, "after": {"same": "as it was", "new": None, "on": True}}
+        audit.record(session, tenant.id, BO, action="a.b", subject="x", **values)
+
+    [row] = shown(admin, f"{OWN}?action=a")
+    assert "as it was" not in row
+    assert "<del>1</del>" in row
+    assert "<ins>yes</ins>" in row

@@ -1,6 +1,8 @@
 """API keys, as a tenant's admins manage them."""
 
 import re
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -150,6 +152,77 @@ def test_every_form_carries_its_token(browser, tenant):
         assert len(sent) == 3  # to sign out, to choose colours, and the page's own
         assert any(f'{of_page}"' in form for form in sent)
         assert all('name="csrf_token"' in form for form in sent)
+
+
+def tomorrow_in(zone: str) -> str:
+    return f"{datetime.now(ZoneInfo(zone)).date() + timedelta(days=1)}"
+
+
+def test_a_key_may_expire_at_the_end_of_a_day_in_the_tenants_zone(browser, owner, tenant):
+    owner.execute("UPDATE tenants SET time_zone = 'Pacific/Apia' WHERE slug = %s", [tenant.slug])
+    day = tomorrow_in("Pacific/Apia")
+    key = secret_in(browser.post(f"{KEYS}/issue", wanted(expires_in="day", expires_on=day)))
+
+    (found,) = owner.execute("SELECT expires_at FROM api_keys WHERE prefix = %s", [key[:16]]).fetchone()
+    last = found.astimezone(ZoneInfo("Pacific/Apia")) - timedelta(seconds=1)
+    assert f"{last:%Y-%m-%d %H:%M:%S}" == f"{day} 23:59:59"
+
+
+@pytest.mark.parametrize("day", ["", "tomorrow", "2020-01-01", "2027-02-30", "9999-12-31", "0001-01-01"])
+def test_a_last_day_that_cannot_be_is_told_at_its_field(browser, day):
+    page = browser.post(f"{KEYS}/issue", wanted(expires_in="day", expires_on=day))
+
+    assert (page.status, 'id="expires_on-error"' in page.text) == (422, True)
+    assert f'value="{day}"' in page.text
+
+
+def test_a_key_that_expires_within_two_weeks_is_marked(browser):
+    for days, is_marked in (("365", False), ("30", False)):
+        browser.post(f"{KEYS}/issue", wanted(expires_in=days))
+        assert ("Expires soon" in browser.get(KEYS).text) is is_marked
+    browser.post(f"{KEYS}/issue", wanted(expires_in="day", expires_on=tomorrow_in("UTC")))
+
+    assert browser.get(KEYS).text.count("Expires soon") == 1
+
+
+@pytest.mark.parametrize("change", ["roll", "revoke"])
+def test_before_a_key_is_changed_a_page_or_drawer_names_it(browser, api, tenant, change):
+    path = f"{KEYS}/{tenant.key[:16]}/{change}"
+    page = browser.get(path)
+    drawer = browser.get(path, headers={"HX-Request": "true", "HX-Target": "div#drawer-content"})
+
+    for asked in (page, drawer):
+        assert f"{tenant.key[:16]}…{tenant.key[-4:]}" in asked.text
+        assert f'action="{path}"' in asked.text
+    assert ("<html" in page.text, "<html" in drawer.text) == (True, False)
+    assert api.award("p", 1).status == 200
+
+
+@pytest.mark.parametrize("change", ["roll", "revoke"])
+def test_no_question_is_asked_about_a_key_of_another_tenant(browser, tenant, change):
+    other = new_tenant(tenant.here)
+
+    assert browser.get(f"{KEYS}/{other.key[:16]}/{change}").status == 404
+
+
+def test_keys_out_of_use_are_folded_away_and_can_not_be_changed(browser, tenant):
+    browser.post(f"{KEYS}/{tenant.key[:16]}/revoke")
+    browser.get(KEYS)  # what was said is said
+    folded = re.search(r'<details class="out-of-use">.*?</details>', browser.get(KEYS).text, re.DOTALL)[0]
+
+    assert tenant.key[:16] in folded
+    assert "Revoked" in folded
+    assert "/roll" not in folded
+    assert "/revoke" not in folded
+
+
+def test_in_the_sandbox_test_keys_come_first_and_are_what_is_made(browser):
+    live, test = browser.get(KEYS).text, browser.get(f"{KEYS}?mode=test").text
+
+    assert live.index("Live keys") < live.index("Test keys")
+    assert test.index("Test keys") < test.index("Live keys")
+    assert 'value="test" selected' in " ".join(test.split())
+    assert 'value="test" selected' not in " ".join(live.split())
 
 
 def test_pages_have_no_script_or_style_of_their_own(browser, tenant):

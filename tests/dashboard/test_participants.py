@@ -14,7 +14,7 @@ from tests.people import Browser, Page, log_of, new_user
 
 LIST = "/dashboard/participants"
 HTMX = {"HX-Request": "true"}
-ROW = re.compile(r'<a class="id" href="[^"]*">([^<]*)</a>\s*</th>')
+ROW = re.compile(r'<a class="id"\s+href="[^"]*">([^<]*)</a>\s*</th>')
 KEY = re.compile(r'name="key" value="([^"]+)"')
 HOSTILE = (
     "a/b",
@@ -173,7 +173,7 @@ def test_an_adjustment_is_told_and_can_be_undone_at_once(browser, api, here, ten
     assert "&lt;i&gt;Sorry" in page.text
 
     action = html.unescape(re.search(r'action="(/dashboard/reverse[^"]+)"', page.text)[1])
-    values = {"key": KEY.findall(page.text)[0], "reason": "Undone right away"}
+    values = {"key": KEY.findall(page.text)[0], "why": "Undone right away"}
     undone = browser.post(action, values)
     again = browser.post(action, values)
 
@@ -256,14 +256,14 @@ def test_an_entry_is_reversed_for_a_reason_and_in_part_if_asked(browser, api):
     assert "take back the 60 that are left" in page.text
     assert "<html" not in part.text
 
-    form = {"key": KEY.findall(page.text)[0], "reason": ""}
+    form = {"key": KEY.findall(page.text)[0], "why": ""}
     assert "Say why" in browser.post(path, form).text
-    assert browser.post(path, form | {"reason": "Not due"}).status == 400
-    done = browser.post(path, form | {"reason": "Not due", "allow_partial": "1"})
+    assert browser.post(path, form | {"why": "Not due"}).status == 400
+    done = browser.post(path, form | {"why": "Not due", "allow_partial": "1"})
 
     assert done.to.startswith(f"{LIST}/ana?done=")
     assert api.balance("ana") == 0
-    assert "was reversed before" in browser.post(path, form | {"key": "another", "reason": "Again"}).text
+    assert "was reversed before" in browser.post(path, form | {"key": "another", "why": "Again"}).text
     assert "Reversed" in browser.get(done.to).text
 
 
@@ -297,7 +297,7 @@ def test_live_sandbox_and_other_tenants_never_mix(app, here, browser, tenant, ap
     assert browser.get(f"{address('ana')}?mode=test").status == 404
     assert browser.get(address("stranger")).status == 404
     assert browser.get(f"/dashboard/reverse?entry={stranger}").status == 404
-    assert browser.post(f"/dashboard/reverse?entry={stranger}", {"key": "k", "reason": "Mine"}).status == 404
+    assert browser.post(f"/dashboard/reverse?entry={stranger}", {"key": "k", "why": "Mine"}).status == 404
 
     page = browser.get(f"{address('toy')}?mode=test")
     done = browser.post("/dashboard/adjust?participant=toy&mode=test", form_of(page))

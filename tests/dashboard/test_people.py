@@ -227,6 +227,19 @@ def test_with_a_mail_server_the_link_is_sent_and_not_shown(app, here, tenant, br
     assert Browser(app).get(link).status == 200
 
 
+def test_removing_asks_for_the_very_person_first(app, here, tenant, browser):
+    person, stranger = new_user(here, tenant.slug), new_user(here, new_tenant(here).slug)
+    page = browser.get(f"{PEOPLE}/{person.id}/remove")
+    drawer = browser.get(f"{PEOPLE}/{person.id}/remove", headers={"HX-Request": "true", "HX-Target": "div#drawer-content"})
+
+    for asked in (page, drawer):
+        assert f"Remove {person.email}?" in asked.text
+        assert f'action="{PEOPLE}/{person.id}/remove"' in asked.text
+    assert "<html" not in drawer.text
+    assert Browser(app).sign_in(person.email).status == 303
+    assert browser.get(f"{PEOPLE}/{stranger.id}/remove").status == 404
+
+
 @pytest.mark.parametrize("path", [f"{PEOPLE}/{10**30}/remove", f"{PEOPLE}/-1/remove", f"{PEOPLE}/invitations/%00/withdraw"])
 def test_addresses_that_lead_nowhere_are_no_fault_of_ours(browser, path):
     assert browser.post(path).status in (404, 405)

@@ -236,7 +236,7 @@ def test_an_entry_tells_who_or_which_key_and_both_tiers(here: Deployment, world:
         up = ledger_rows.find(session, world.tenant.id, first.id)
         by_hand = ledger_rows.find(session, world.tenant.id, second.id)
 
-    assert (up.key_name, up.email, up.code_before, up.code_after) == ("live", None, "bronze", "silver")
+    assert (up.key_name, up.email, up.before.code, up.after.code) == ("live", None, "bronze", "silver")
     assert (by_hand.key_name, by_hand.email.partition("@")[2]) == (None, "mail.example")
 
 

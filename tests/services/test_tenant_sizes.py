@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 
 import pytest
-from gamify.services import tenant_sizes, tenants
+from gamify.services import rollups, tenant_sizes, tenants
 from gamify.services.audit import SYSTEM
 from gamify.services.tenant_sizes import Month, Size
 
@@ -63,23 +63,16 @@ def test_requests_are_those_of_the_tenants_months(tenant, owner):
     assert size_of(tenant, "test").months[0].request_count == 5
 
 
-def test_what_is_summed_and_what_came_since_are_counted_once(tenant, api, owner):
-    """With the sums of the first entries stored as the job would, and others after them."""
+def test_what_is_summed_and_what_came_since_are_counted_once(tenant, api):
     api.batch([item("a", 5), item("b", 5)])
-    until = owner.execute(
-        "SELECT max(created_at) + interval '1 us' FROM ledger_entries WHERE tenant_id = %s", [tenant.id]
-    ).fetchone()[0]
-    owner.execute("INSERT INTO rollup_progress VALUES (%s, %s, %s)", [tenant.id, until, until])
-    quarter = "date_bin('15 minutes', %s::timestamptz, '2000-01-01')"
-    owner.execute(
-        f"INSERT INTO ledger_quarters VALUES (%s, {quarter}, 1, 10, 0, 0, 0, 2, 0, 0, 0, 2)",
-        [tenant.id, until],
-    )
+    while rollups.advance(tenant.here.database, tenant.id):
+        pass
     api.batch([item("a", 5), item("c", 5)])
 
     size = size_of(tenant)
 
     assert (size.participant_count, size.entry_count) == (3, 4)
+    assert size.months[0].movement_count == 4
 
 
 def test_tenants_are_found_by_parts_of_slug_and_name_and_paged(here):

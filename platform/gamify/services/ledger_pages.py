@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from gamify.models import LedgerEntry
 from gamify.services import ledger_rows
 from gamify.services.entries import Filter, conditions, instant_of
-from gamify.services.ledger_steps import Effort, affordable, steps
+from gamify.services.ledger_steps import Effort, Spent, steps
 
 
 class Page(NamedTuple):
@@ -31,12 +31,13 @@ def page(
     """Return up to `limit` entries older than `before`, newest first."""
     effort = effort or Effort()
     found: list[Any] = []
-    next_id = None
-    for step in affordable(effort, steps(session, tenant_id, wanted, before=before, step=effort.step)):
+    spent = Spent(effort)
+    for step in steps(session, tenant_id, wanted, before=before, step=effort.step):
         chosen = select(LedgerEntry).where(*step.conditions, *conditions(wanted)).limit(limit + 1 - len(found))
         order = LedgerEntry.id if wanted.participant_id is None else LedgerEntry.seq
         found += session.execute(ledger_rows.decorated(tenant_id, chosen.order_by(order.desc()))).all()
         if len(found) > limit:
             return Page(found[:limit], found[limit - 1].id)
-        next_id = step.next_id
-    return Page(found, next_id, instant_of(next_id) if next_id else None)
+        if (next_id := step.next_id) and spent.is_all_after(step):
+            return Page(found, next_id, instant_of(next_id))
+    return Page(found, None)

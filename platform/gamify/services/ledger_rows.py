@@ -20,9 +20,12 @@ def find(session: Session, tenant_id: int, entry_id: UUID) -> Any:
 
 
 def decorated(tenant_id: int, chosen: Select[LedgerEntry]) -> Select[Any]:
-    """Return a query for the entries of another one, newest first. That one comes first and bounds what is joined to it."""
+    """Return a query for the entries of another one, newest first. That one comes first and bounds what is joined to it.
+
+    `before` and `after` are the tiers; None for none.
+    """
     entry = aliased(LedgerEntry, chosen.subquery())
-    later, before, after = aliased(LedgerEntry), aliased(Tier), aliased(Tier)
+    later, before, after = aliased(LedgerEntry), aliased(Tier, name="before"), aliased(Tier, name="after")
     reversed_by = select(later.id).where(later.tenant_id == tenant_id, later.reverses == entry.id).scalar_subquery()
     names = (
         "id",
@@ -44,14 +47,10 @@ def decorated(tenant_id: int, chosen: Select[LedgerEntry]) -> Select[Any]:
         ApiKey.name.label("key_name"),
         ApiKey.prefix.label("key_prefix"),
         User.email,
-        *_tier(before, "before"),
-        *_tier(after, "after"),
+        before,
+        after,
     )
     return _joined(query, tenant_id, entry, before, after).order_by(entry.id.desc())
-
-
-def _tier(tier: Any, when: str) -> tuple[Any, ...]:
-    return tuple(getattr(tier, name).label(f"{name}_{when}") for name in ("code", "name", "colour"))
 
 
 def _joined(query: Select[Any], tenant_id: int, entry: Any, before: Any, after: Any) -> Select[Any]:

@@ -1,9 +1,11 @@
 """The way through a ledger, newest first, in steps of bounded size: no request looks at more than it can in good time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import count
+from operator import add
 from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from gamify.models import LedgerEntry, LedgerQuarter, RollupProgress
 from gamify.services.entries import EPOCH, Filter, first_id, first_id_of, instant_of, internal_id
+from gamify.services.rollups import TYPES
 
 QUARTER = timedelta(minutes=15)
 QUARTERS_AT_ONCE = 100
@@ -29,7 +32,7 @@ class Effort:
 
 
 class Step(NamedTuple):
-    """Entries in a row, told by `conditions`; `next_id`: the next ones are older than it, None at the end."""
+    """Entries in a row, told by `conditions`; `next_id`: the next ones, if there are any, are older than it."""
 
     conditions: list[ColumnElement[bool]]
     size: int  # entries, at most
@@ -67,14 +70,16 @@ def steps(session: Session, tenant_id: int, wanted: Filter, *, before: UUID | No
         yield Step([LedgerEntry.tenant_id == tenant_id, whole.condition], 0, None)
 
 
-def affordable(effort: Effort, steps: Iterator[Step]) -> Iterator[Step]:
-    """Yield steps until the effort is spent, and one at least."""
-    began, looked_at = monotonic(), 0
-    for step in steps:
-        yield step
-        looked_at += step.size
-        if looked_at >= effort.entries or monotonic() - began >= effort.seconds:
-            return
+class Spent:
+    """What a request has looked through of the effort it may make."""
+
+    def __init__(self, effort: Effort) -> None:
+        self._effort, self._began, self._entries = effort, monotonic(), 0
+
+    def is_all_after(self, step: Step) -> bool:
+        """Whether one step more was the last that the request may take."""
+        self._entries += step.size
+        return self._entries >= self._effort.entries or monotonic() - self._began >= self._effort.seconds
 
 
 def _sizes(step: int) -> Iterator[int]:
@@ -158,20 +163,25 @@ def _through(session: Session, tenant_id: int, quarters: list[_Span], step: int)
 
 
 def _busy_quarters(session: Session, tenant_id: int, wanted: Filter, whole: _Span) -> list[_Span]:
-    """The newest quarters in which something of the type or key has happened, cut to the span."""
-    kinds = ("award", "deduct", "award_reversal", "deduct_reversal")
-    counts = [getattr(LedgerQuarter, f"{kind}_count") for kind in kinds if wanted.type in (None, kind)]
-    everything: Any = sum(getattr(LedgerQuarter, f"{kind}_count") for kind in kinds)
-    key_id = 0 if wanted.user_id is not None else wanted.api_key_id
-    is_asked: Any = True if key_id is None else LedgerQuarter.api_key_id == key_id
-    query = select(LedgerQuarter.quarter, func.sum(everything)).where(LedgerQuarter.tenant_id == tenant_id)
+    """The newest quarters in which something of the type or key has happened, cut to the span, with their sizes."""
+    of_tenant = LedgerQuarter.tenant_id == tenant_id
+    is_asked: list[Any] = [of_tenant, _count([wanted.type] if wanted.type else TYPES) > 0]
     if whole.first:
-        query = query.where(LedgerQuarter.quarter > instant_of(whole.first) - QUARTER)
+        is_asked.append(LedgerQuarter.quarter > instant_of(whole.first) - QUARTER)
     if whole.end:
-        query = query.where(LedgerQuarter.quarter < instant_of(whole.end))
-    query = query.group_by(LedgerQuarter.quarter).having(func.sum(sum(counts)).filter(is_asked) > 0)
-    rows = session.execute(query.order_by(LedgerQuarter.quarter.desc()).limit(QUARTERS_AT_ONCE))
+        is_asked.append(LedgerQuarter.quarter < instant_of(whole.end))
+    if wanted.api_key_id is not None or wanted.user_id is not None:
+        is_asked.append(LedgerQuarter.api_key_id == (wanted.api_key_id if wanted.user_id is None else 0))
+    newest = select(LedgerQuarter.quarter).where(*is_asked).distinct().order_by(LedgerQuarter.quarter.desc())
+    busy = newest.limit(QUARTERS_AT_ONCE).subquery()
+    sized = select(LedgerQuarter.quarter, func.sum(_count(TYPES))).join(busy, busy.c.quarter == LedgerQuarter.quarter)
+    rows = session.execute(sized.where(of_tenant).group_by(LedgerQuarter.quarter).order_by(LedgerQuarter.quarter.desc()))
     return [_cut(quarter, int(size), whole) for quarter, size in rows]
+
+
+def _count(types: Iterable[str]) -> Any:
+    """How many entries of the types a quarter has."""
+    return reduce(add, (getattr(LedgerQuarter, f"{kind}_count") for kind in types))
 
 
 def _cut(quarter: datetime, size: int, whole: _Span) -> _Span:

@@ -13,7 +13,7 @@ from gamify.models import LedgerEntry
 from gamify.services import figures
 from gamify.services.entries import EPOCH, Filter, conditions, first_id, first_id_of, instant_of, internal_id
 from gamify.services.figures import END
-from gamify.services.ledger_steps import Effort, affordable, last_before, steps
+from gamify.services.ledger_steps import Effort, Spent, last_before, steps
 
 
 class Totals(NamedTuple):
@@ -79,15 +79,15 @@ def advance(session: Session, tenant_id: int, wanted: Filter, done: Progress, *,
     effort = effort or Effort()
     if done.next_id is None:
         return done
-    totals, next_id = done.totals, None
-    backwards = steps(session, tenant_id, replace(wanted, since=None), before=done.next_id, step=effort.step)
-    for step in affordable(effort, backwards):
+    totals, spent = done.totals, Spent(effort)
+    for step in steps(session, tenant_id, replace(wanted, since=None), before=done.next_id, step=effort.step):
         within = LedgerEntry.id >= first_id(wanted.since) if wanted.since else literal(value=True)
         columns = (LedgerEntry.type, within.label("is_within"), func.sum(LedgerEntry.points), func.count())
         query = select(*columns).where(*step.conditions, *conditions(wanted)).group_by(LedgerEntry.type, "is_within")
         totals = _plus(totals, session.execute(query))
-        next_id = step.next_id
-    return done._replace(totals=totals, next_id=next_id)
+        if (next_id := step.next_id) and spent.is_all_after(step):
+            return done._replace(totals=totals, next_id=next_id)
+    return done._replace(totals=totals, next_id=None)
 
 
 def _plus(totals: Totals, rows: Iterable[Any]) -> Totals:

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+BROKEN_OFF = '\r\n"THIS FILE IS INCOMPLETE. The server could not read on; download it again."\r\n'
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP's list of what begins one
 
 
@@ -20,6 +21,18 @@ def lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]
     yield writer.writerow(header)
     for row in rows:
         yield writer.writerow([guarded(cell) for cell in row])
+
+
+def telling(parts: Iterator[str]) -> Iterator[str]:
+    """Yield the parts of a file that is on its way already. If they break off, the file says so in its last line.
+
+    An answer that has begun cannot become an error any more, and servers end it as if it were whole.
+    """
+    try:
+        yield from parts
+    except Exception:
+        yield BROKEN_OFF
+        raise
 
 
 def guarded(cell: Any) -> Any:

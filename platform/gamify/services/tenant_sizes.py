@@ -2,33 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gamify.db import Database
 from gamify.models import RequestMonth, Tenant
-from gamify.services import tenants
-from gamify.services.figures import SUMMED, TAIL
-
-# What is summed already, and the entries since then: together all there are, in one snapshot.
-MOVEMENTS = text(f"""
-    WITH {SUMMED}
-    SELECT month::date, sum(movements)::bigint, sum(joined)::bigint
-    FROM (
-        SELECT date_trunc('month', quarter AT TIME ZONE 'UTC') AS month,
-               award_count + deduct_count + award_reversal_count + deduct_reversal_count AS movements,
-               joined_count AS joined
-        FROM ledger_quarters
-        WHERE tenant_id = :tenant_id
-        UNION ALL
-        SELECT date_trunc('month', created_at AT TIME ZONE 'UTC'), 1, (seq = 1)::int
-        FROM ledger_entries AS e WHERE {TAIL}
-    ) AS counted
-    GROUP BY month
-""")  # noqa: S608  # our own names
+from gamify.services import figures, tenants
+from gamify.services.figures import END
+from gamify.services.rollups import BEGINNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +36,18 @@ class Size:
 
 def of(database: Database, tenant: Tenant, *, months: int, now: datetime) -> Size:
     """Return a tenant's size and its last `months` months, in a transaction of its own."""
+    begins = last_months(months, now=now)
+    edges = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in reversed(begins)]
     with database.transaction(tenant.id) as session:
-        moved = {month: (movements, joined) for month, movements, joined in session.execute(MOVEMENTS, {"tenant_id": tenant.id})}
+        parts = figures.between(session, tenant.id, [BEGINNING, *edges, END])  # all there was before, then month by month
         query = select(RequestMonth.month, RequestMonth.request_count).where(RequestMonth.tenant_id == tenant.id)
         asked = {month: count for month, count in session.execute(query)}  # noqa: C416  # rows are no pairs to mypy
+    moved = [part.entry_count for part in reversed(parts[1:])]
     return Size(
         tenant=tenant,
-        participant_count=sum(joined for _, joined in moved.values()),
-        entry_count=sum(movements for movements, _ in moved.values()),
-        months=[Month(each, asked.get(each, 0), moved.get(each, (0, 0))[0]) for each in last_months(months, now=now)],
+        participant_count=sum(part.joined_count for part in parts),
+        entry_count=sum(part.entry_count for part in parts),
+        months=[Month(each, asked.get(each, 0), count) for each, count in zip(begins, moved, strict=True)],
     )
 
 
