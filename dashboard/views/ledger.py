@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, Response, current_app, redirect, request, url_for
+from flask import Blueprint, Response, redirect, request, url_for
 from gamify.db import Database
 from gamify.deployment import database, deployment
 from gamify.services import ledger_actors, ledger_export, ledger_pages, ledger_rows, ledger_totals, spreadsheet
@@ -25,7 +25,6 @@ PAGE = 50  # entries
 LINES_AT_ONCE = 500
 LEDGER, MORE, TOTALS = "ledger", "more", "totals"  # ids of what htmx fills
 PARTIALS = {LEDGER: "ledger/_ledger.html", MORE: "ledger/_more.html", TOTALS: "ledger/_totals.html"}
-PROFILE = "participant.profile"
 AT_FIRST = Effort(entries=20_000, seconds=0.08)  # so much is added up with the page itself
 
 bp = Blueprint("ledger", __name__, url_prefix="/dashboard")
@@ -41,9 +40,7 @@ def for_templates() -> dict[str, Any]:
 
 def whose(participant_id: str) -> str:
     """The address of a participant's own page."""
-    if PROFILE in current_app.view_functions:
-        return url_for(PROFILE, pid=participant_id)
-    return url_for(".index", participant=participant_id)
+    return url_for("participant.profile", pid=participant_id)
 
 
 @bp.get("/ledger")

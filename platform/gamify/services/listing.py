@@ -144,6 +144,20 @@ def with_fragment(tenant_id: int, fragment: str, *, most: int) -> TextClause:
     return query.bindparams(tenant_id=tenant_id, pattern=_pattern(fragment), most=most)
 
 
+def count_of_summed(tenant_id: int, wanted: Wanted, *, most: int) -> Select[Any]:
+    """Return a query that counts those on the tiers and with the activity asked for, to `most`, by their standings."""
+    query = select(S.participant_id).where(S.tenant_id == tenant_id, *_activity(wanted, S.last_entry_at))
+    if wanted.tiers:
+        query = query.where(S.tier.in_(wanted.tiers))
+    return select(func.count()).select_from(query.limit(most).subquery())
+
+
+def walked(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, limit: int) -> Select[Any]:
+    """Return a query that reads everybody's rows in order until enough match."""
+    keys = _keys(wanted, P)
+    return sorted_as(everybody(tenant_id, wanted).where(*_beyond(wanted, *keys, after)), wanted).limit(limit)
+
+
 def everybody(tenant_id: int, wanted: Wanted) -> Select[Any]:
     """Return a query for all who match, straight from their rows, in no order."""
     return select(*COLUMNS).where(P.tenant_id == tenant_id, *_conditions(wanted, P))

@@ -95,10 +95,14 @@ class _Question:
         found = self._within(NEAR)
         if found is not None:
             return found
-        numbers = self._few()
-        if numbers is None:
-            found = self._within(FAR)
-        return self._collected(numbers) if found is None else found
+        numbers = self._numbers()
+        if numbers is not None or self._are_few():
+            return self._collected(numbers)
+        found = self._within(FAR)
+        if found is not None:
+            return found
+        # By standing, all would have to be looked up elsewhere; by id, reading on is no dearer than reading all.
+        return self._collected(None) if self.wanted.has_standing else self._walked()
 
     def _within(self, reach: int) -> Sequence[Any] | None:
         """Those who match among the next `reach` in order; None if that leaves the question open."""
@@ -107,7 +111,7 @@ class _Question:
         is_settled = len(found) == self.limit or not rows or rows[0].seen < reach
         return found if is_settled else None
 
-    def _few(self) -> list[int] | None:
+    def _numbers(self) -> list[int] | None:
         """The numbers of those whose ids have the fragment, if that is asked for and they are few."""
         if not self.wanted.fragment or self.wanted.is_prefix:
             return None
@@ -115,10 +119,21 @@ class _Question:
         found: list[int] = self.session.scalar(query) or []
         return found if len(found) <= FEW else None
 
+    def _are_few(self) -> bool:
+        """Whether those on the tiers and with the activity asked for are few, by their standings."""
+        if self.wanted.fragment:
+            return False
+        count = self.session.scalar(listing.count_of_summed(self.tenant_id, self.wanted, most=FEW + 1))
+        return (count or 0) <= FEW
+
     def _in_order(self, limit: int) -> Select[Any]:
         return listing.in_order(self.tenant_id, self.wanted, self.begin, summed_until=self.summed_until, limit=limit)
 
     def _collected(self, numbers: list[int] | None) -> Sequence[Any]:
         until, limit = self.summed_until, self.limit
         query = listing.collected(self.tenant_id, self.wanted, self.begin, summed_until=until, numbers=numbers, limit=limit)
+        return self.session.execute(query).all()
+
+    def _walked(self) -> Sequence[Any]:
+        query = listing.walked(self.tenant_id, self.wanted, self.begin, limit=self.limit)
         return self.session.execute(query).all()
