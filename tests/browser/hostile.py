@@ -31,7 +31,7 @@ HARM = """
     document.querySelectorAll(
         "main img[src=nowhere], main b, main svg[onload], [onerror], [onmouseover], [onload], a[href^='javascript:' i],"
         + " script:not([src]):not([type='application/json'])"
-    ).length + (document.title.includes("harmed") ? 1 : 0) + (document.body.innerText.includes("{{ 49 }}") ? 1 : 0)
+    ).length + (document.title === "harmed" ? 1 : 0) + (document.body.innerText.includes("{{ 49 }}") ? 1 : 0)
 """
 
 
