@@ -13,8 +13,8 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
-SIZE = {"width": 1280, "height": 800}
-MOST_BYTES = 150_000
+SIZE = {"width": 1120, "height": 660}
+MOST_BYTES = 150 * 1024
 FLAGS = ("--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking")
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 

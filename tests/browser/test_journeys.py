@@ -170,9 +170,10 @@ def test_a_sign_in_that_has_expired_leads_to_sign_in_and_back(windows, owner, tc
     tcp.award("ada", 400, reason="Coffee")
     page = windows.enter(analyst)
     page.goto("/dashboard/ledger?type=award")
+    settled(page)
     owner.execute("DELETE FROM sessions WHERE user_id = %s", [analyst.id])
     page.locator("[hx-target='#drawer-content']").first.click()
-    page.wait_for_url("**/dashboard/sign-in?next=**")
+    page.wait_for_url(lambda address: "/dashboard/sign-in?next=" in address)
     sign_in(page, analyst.email)
 
     assert page.url.endswith("/dashboard/ledger?type=award")

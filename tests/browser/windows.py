@@ -25,6 +25,14 @@ WATCH = """
         console.error("policy: " + event.violatedDirective + " stopped " + (event.blockedURI || "something inline")));
     addEventListener("htmx:error", (event) => console.error("htmx: " + event.detail?.error));
 """
+# Charts follow their window a moment later.
+MEASURE = """
+    (async () => {
+        const frame = () => new Promise(requestAnimationFrame);
+        for (let n = 0; n < 60 && document.documentElement.scrollWidth > innerWidth; n++) await frame();
+        return [document.documentElement.scrollWidth, innerWidth];
+    })()
+"""
 AXE = "(async () => (await axe.run(document, {resultTypes: ['violations']})).violations)()"
 # Answers that a person gets on purpose are written to the console, too.
 EXPECTED = "Failed to load resource: the server responded with a status of 4"
@@ -98,7 +106,7 @@ def violations(page: Page) -> list[str]:
 
 def overflow(page: Page) -> list[str]:
     """How much wider than its window a page is, if it is."""
-    width, inner = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    width, inner = page.evaluate(MEASURE)
     return [f"{width} wide in a window of {inner}"] if width > inner else []
 
 
