@@ -27,7 +27,7 @@ class Effort:
     """How much one request may look through, and in how large steps."""
 
     entries: int = 100_000
-    seconds: float = 0.25
+    seconds: float = 0.15
     step: int = 20_000
 
 

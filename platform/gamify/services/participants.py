@@ -17,7 +17,7 @@ from gamify.services.listing import ORDERS, Wanted
 
 AT_ONCE = 1_000  # rows a fetch, when all are wanted
 NEAR, FAR = 200, 5_000  # rows to look through in the order asked for, before all who match are collected instead
-FEW = 10_000  # rows that are quickly collected and sorted
+FEW = 25_000  # rows that are quickly collected and sorted
 NEVER = datetime.fromtimestamp(0, UTC)  # from when on entries count, before any are summed
 SORTS = tuple(f"{sign}{order}" for order in ORDERS for sign in ("", "-"))
 ACTIVITIES = {
