@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parent / "static"
 ICONS = FOLDER / "vendor" / "lucide"
 FOR_EVER = "public, max-age=31536000, immutable"
 TEXTS = ("text/", "application/javascript", "application/json", "image/svg+xml")
+LARGEST_AT_BEST = 300_000  # bytes that are compressed at best within half a second
 LEAST_WORTH = 1_000  # bytes below which compression gains nothing
 PAGE_QUALITY = 4  # of 11: pages are made for each request, files once
 
@@ -22,11 +23,11 @@ bp = Blueprint("assets", __name__)
 
 
 class Asset(NamedTuple):
-    """A file and its compressed forms by their content coding; none for what is compressed already."""
+    """A file as it was read."""
 
     version: str
     mimetype: str
-    forms: dict[str, bytes]
+    content: bytes
 
 
 @cache
@@ -37,13 +38,18 @@ def names() -> frozenset[str]:
 
 @cache
 def load(path: str, _changed_at: int) -> Asset:
-    """Read a file; it is compressed once a process, and again when it has changed."""
+    """Read a file, once a process and again when it has changed."""
     content = (FOLDER / path).read_bytes()
     mimetype = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    forms = {"identity": content}
-    if mimetype.startswith(TEXTS) and len(content) >= LEAST_WORTH:
-        forms |= {"gzip": gzip.compress(content, 9, mtime=0), "br": brotli.compress(content, quality=11)}
-    return Asset(sha256(content).hexdigest()[:12], mimetype, forms)
+    return Asset(sha256(content).hexdigest()[:12], mimetype, content)
+
+
+@cache
+def encoded(asset: Asset, coding: str) -> bytes:
+    """Compress a file, once a process; how well depends on how long somebody waits for it the first time."""
+    if coding == "br":
+        return brotli.compress(asset.content, quality=11 if len(asset.content) <= LARGEST_AT_BEST else 9)  # type: ignore[no-any-return]  # no types
+    return gzip.compress(asset.content, 9, mtime=0) if coding == "gzip" else asset.content
 
 
 @bp.get("/static/<path:path>")
@@ -52,8 +58,9 @@ def file(path: str) -> Response:
     if path not in names():
         abort(404)
     asset = load(path, (FOLDER / path).stat().st_mtime_ns)
-    coding = next((each for each in ("br", "gzip") if each in asset.forms and accepts(each)), "identity")
-    answer = Response(asset.forms[coding], mimetype=asset.mimetype)
+    is_worth_it = asset.mimetype.startswith(TEXTS) and len(asset.content) >= LEAST_WORTH
+    coding = next((each for each in ("br", "gzip") if is_worth_it and accepts(each)), "identity")
+    answer = Response(encoded(asset, coding), mimetype=asset.mimetype)
     if coding != "identity":
         answer.content_encoding = coding
     answer.vary.add("Accept-Encoding")
