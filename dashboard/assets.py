@@ -88,6 +88,11 @@ def accepts(coding: str) -> bool:
     return request.accept_encodings.quality(coding) > 0
 
 
+def compress_page(answer: Response) -> Response:
+    """Compress what is no answer of the API; those are short, and many."""
+    return answer if request.path.startswith("/api/") else compress(answer)
+
+
 def compress(answer: Response) -> Response:
     """Compress a page.
 
