@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 from dashboard.guard import allows, lead_to, may, now
 from dashboard.htmx import is_partial, render, target
 from dashboard.tenancy import here, reading, zone
+from dashboard.tier_chart import spread
 
 NEWEST = 10  # entries
 PERIODS = {
@@ -46,7 +47,14 @@ def index() -> Response:
     with reading() as session:
         found = overview.of(session, here().id, first=first, last=last, zone=zone(), now=now())
         needs = attention.of(session, here(), now=now()) if may("keys:read") else None
-    return _render(newest=newest, chosen=chosen, found=found, needs=needs, per_day=_per_day(found), share_of=_tiers(found))
+    return _render(
+        newest=newest,
+        chosen=chosen,
+        found=found,
+        needs=needs,
+        per_day=_per_day(found),
+        share_of=spread(found.standings, kind="doughnut"),
+    )
 
 
 def _days(chosen: str) -> tuple[date, date]:
@@ -64,21 +72,6 @@ def _per_day(found: Overview) -> dict[str, object]:
         "series": [
             {"label": "Awarded", "data": [each.sums.awarded for each in found.days], "tone": "accent"},
             {"label": "Deducted", "data": [each.sums.deducted for each in found.days], "tone": "watch"},
-        ],
-    }
-
-
-def _tiers(found: Overview) -> dict[str, object]:
-    """The chart of how participants are spread over the tiers."""
-    return {
-        "type": "doughnut",
-        "unit": "participants",
-        "labels": [each.tier.name if each.tier else "No tier" for each in found.standings],
-        "series": [
-            {
-                "data": [each.participant_count for each in found.standings],
-                "tones": [each.tier.tone if each.tier else "edge" for each in found.standings],
-            }
         ],
     }
 

@@ -9,13 +9,13 @@ from gamify.errors import FieldError, Invalid
 from gamify.models import Tier
 from gamify.models.tier import COLOURS
 from gamify.services import closeness, ladder, overview, tiers
-from gamify.services.overview import Standing
 from gamify.services.tiers import Look
 from werkzeug.wrappers import Response as Answer
 
 from dashboard.forms import Form, sent, show
 from dashboard.guard import actor, allows, lead_to
 from dashboard.tenancy import here, reading
+from dashboard.tier_chart import spread
 
 FIELDS = ("code", "name", "threshold", "colour")
 SPARE = 2  # empty rows of the form
@@ -46,7 +46,7 @@ def index() -> Response:
         standings = overview.standings(session, here().id)
         steps = closeness.of(session, here().id, [each.tier for each in standings if each.tier])
     total = sum(each.participant_count for each in standings)
-    return show("tiers/index.html", Form(), standings=standings, steps=steps, total=total, spread=_spread(standings))
+    return show("tiers/index.html", Form(), standings=standings, steps=steps, total=total, spread=spread(standings, kind="bar"))
 
 
 @bp.get("/edit")
@@ -112,19 +112,3 @@ def _read(rows: list[Row]) -> tuple[Mapping[str, int], Mapping[str, Look]]:
     if errors:
         raise Invalid(errors)
     return thresholds, looks
-
-
-def _spread(standings: list[Standing]) -> dict[str, object]:
-    """The chart of participants by tier."""
-    return {
-        "type": "bar",
-        "unit": "participants",
-        "labels": [each.tier.name if each.tier else "No tier" for each in standings],
-        "series": [
-            {
-                "label": "Participants",
-                "data": [each.participant_count for each in standings],
-                "tones": [each.tier.tone if each.tier else "edge" for each in standings],
-            }
-        ],
-    }

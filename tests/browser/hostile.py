@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from gamify.deployment import Deployment
 from gamify.models import User
-from gamify.services import api_keys, links, tenants
+from gamify.services import api_keys, links, tenants, tiers
 from gamify.services.audit import SYSTEM
 from gamify.services.person_log import Place
+from gamify.services.tiers import Look
 from sqlalchemy import text
 from werkzeug.routing import MapAdapter, Rule
 
@@ -68,6 +69,9 @@ def make(here: Deployment, api: Api) -> Hostile:
         reversible = client.award(TEXTS[1], 5, **_details(TEXTS[2])).json["transaction_id"]
         assert client.batch([item(f"person {n}", n + 1) for n in range(60)]).json["failed"] == 0
     invitation, prefix = _people_and_keys(here, tenant)
+    with here.database.transaction(tenant.id) as session:
+        looks = {f"tier-{n}": Look(hostile) for n, hostile in enumerate(TEXTS)}
+        tiers.replace(session, tenant.id, {code: 50 * n for n, code in enumerate(looks)}, looks=looks, actor=SYSTEM)
     reset = _reset(here, people["analyst"])
     with here.database.transaction() as session:  # nobody can choose such a name on the command line alone
         session.execute(text("UPDATE tenants SET name = :name WHERE slug = :slug"), {"name": TEXTS[1], "slug": tenant.slug})

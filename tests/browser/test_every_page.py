@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from flask import Flask
+from flask import Flask, url_for
 from gamify.services import roles
 from playwright.sync_api import Page
 
@@ -13,13 +13,16 @@ from dashboard import guard
 from tests.browser import hostile
 from tests.browser.hostile import HARM, Hostile
 from tests.browser.windows import WIDTHS, overflow, violations
-from tests.harness import Api
+from tests.harness import Api, new_tenant
+from tests.people import new_user
 
 ROLES = ("admin", "analyst", "operator", guard.PUBLIC)
 # No pages: they send a file.
 FILES = (".csv",)
 PARTS = ("adjustments.preview",)  # what a form shows while somebody types; never a page
 PART = {"HX-Request": "true"}
+# What looks different while there is nothing yet.
+NEW = ("home.index", "participant.index", "ledger.index", "tiers.index", "developers.index", "keys.index")
 RESTORING = {"HX-History-Restore-Request": "true"}  # htmx goes back to a page it has forgotten
 
 pytestmark = pytest.mark.timeout(400)
@@ -102,4 +105,18 @@ def test_every_page_is_read_and_every_form_is_sent_without_scripts(app, windows,
                 wrong.append(f"{path}: the form to {action} has no token")
             if not form.locator("button, input[type=submit]").count():
                 wrong.append(f"{path}: the form to {action} has no button")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_pages_of_a_new_tenant_and_of_its_sandbox_fit_and_are_accessible(app, here, windows):
+    tenant, wrong = new_tenant(here), []
+    page = windows.enter(new_user(here, tenant.slug))
+    for endpoint, mode in itertools.product(NEW, (None, "test")):
+        with app.test_request_context():
+            path = url_for(endpoint, mode=mode)
+        page.goto(path)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            wrong += [f"{path}, {width}: {each}" for each in overflow(page)]
+        wrong += [f"{path}: {each}" for each in violations(page)]
     assert not wrong, "\n".join(wrong)
