@@ -10,10 +10,13 @@ END_WITHIN = 2.0  # seconds for the last time
 
 
 class Rhythm:
-    """Calls `beat` every so many seconds, from the first `start` on, so that a fork before that is harmless."""
+    """Calls `beat` every so many seconds, from the first `start` on, so that a fork before that is harmless.
 
-    def __init__(self, beat: Callable[[], None], *, every: float, name: str) -> None:
-        self.every = every
+    `every` may be changed from within a beat. `has_last` says whether there is one more when it is closed.
+    """
+
+    def __init__(self, beat: Callable[[], None], *, every: float, name: str, has_last: bool = True) -> None:
+        self.every, self._has_last = every, has_last
         self._beat, self._name = beat, name
         self._thread: threading.Thread | None = None
         self._lock, self._ended = threading.Lock(), threading.Event()
@@ -24,7 +27,7 @@ class Rhythm:
             self._begin()
 
     def close(self) -> None:
-        """Do it once more, if that is quick, and stop."""
+        """Do it once more, if that is wanted and quick, and stop."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(END_WITHIN)
@@ -38,7 +41,8 @@ class Rhythm:
     def _run(self) -> None:
         while not self._ended.wait(self.every):
             self._beat_safely()
-        self._beat_safely()
+        if self._has_last:
+            self._beat_safely()
 
     def _beat_safely(self) -> None:
         try:

@@ -59,7 +59,7 @@ def test_whatever_moves_points_is_summed_by_itself(settings, tenant, api, move):
     api.award("rich", 100)
     app = create_app(settings)
     here = app.extensions["gamify"]
-    here.rollups._look_every = 0.05
+    here.rollups._look_every = here.rollups._rhythm.every = 0.05
     try:
         MOVES[move](Api(app.test_client(), tenant.key))
         deadline = time.monotonic() + 10
@@ -120,7 +120,7 @@ def test_work_waits_for_a_database_that_is_away(settings, tenant, api):
 def test_connections_that_break_are_survived(settings, tenant, owner):
     app = create_app(settings)
     here = app.extensions["gamify"]
-    here.rollups._look_every = 0.05
+    here.rollups._look_every = here.rollups._rhythm.every = 0.05
     try:
         for _ in range(3):
             assert Api(app.test_client(), tenant.key).award("p", 5).status == 200
@@ -131,12 +131,12 @@ def test_connections_that_break_are_survived(settings, tenant, owner):
         deadline = time.monotonic() + 10
         while not is_summed(tenant) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert here.rollups._thread.is_alive()
+        assert here.rollups._rhythm._thread.is_alive()
     finally:
         here.close()
 
     assert is_summed(tenant)
-    assert not here.rollups._thread.is_alive()
+    assert not here.rollups._rhythm._thread.is_alive()
 
 
 def test_figures_do_not_depend_on_the_job(tenant, api):

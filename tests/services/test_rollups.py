@@ -185,34 +185,6 @@ def test_days_follow_a_zone_through_its_changes_of_time(tenant, owner):
     assert [day for day, _ in found] == [date(2026, 3, day) for day in (28, 29, 30)]
 
 
-@pytest.mark.parametrize("summed", [True, False])
-def test_a_search_for_something_rare_knows_since_when_to_look(tenant, owner, summed):
-    history = History(tenant, owner, 3)
-    for n in range(8):
-        history.post(AWARD, 5)
-        if n in {1, 2, 5}:
-            ledger.post(history.database, tenant.id, [Movement(AWARD, "rare", 3, api_key_id=99)] * 2)
-        history.go_on()
-        if summed:
-            rollups.advance(history.database, tenant.id)
-    matching = "SELECT count(*) FROM ledger_entries WHERE api_key_id = 99 AND created_at >= :since AND created_at < :before"
-    with history.database.snapshot(tenant.id) as session:
-        for wanted in range(1, 8):
-            for _ in range(4):
-                before = history.instant() or datetime.now(UTC) + timedelta(days=30)
-                since = figures.busy_since(session, tenant.id, api_key_id=99, before=before, wanted=wanted)
-                everything = session.scalar(text(matching), {"since": figures.BEGINNING, "before": before})
-                if since is None:
-                    assert everything == 0
-                    continue
-                there = session.scalar(text(matching), {"since": since, "before": before})
-                assert there >= min(wanted, everything)
-        later = datetime.now(UTC) + timedelta(days=30)
-        assert figures.busy_since(session, tenant.id, type="deduct", before=later, wanted=1) is None
-        assert figures.busy_since(session, tenant.id, api_key_id=98, before=later, wanted=1) is None
-        assert (figures.busy_since(session, tenant.id, type="award", before=later, wanted=1) is None) is False
-
-
 def test_a_tenant_without_entries_has_zeros(tenant):
     with tenant.here.database.snapshot(tenant.id) as session:
         assert figures.sums(session, tenant.id, None, None) == Sums()

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from gamify.services.rollups import BEGINNING, KEY, MEASURES, OF_ENTRIES, QUARTER, TYPES
+from gamify.services.rollups import BEGINNING, KEY, MEASURES, OF_ENTRIES, QUARTER
 
 A_QUARTER = timedelta(minutes=15)
 END = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)  # some quarters before the last instant there is
@@ -74,26 +74,6 @@ TIERS = f"""
     ) AS part
     GROUP BY tier HAVING sum(participant_count) <> 0 ORDER BY tier
 """  # noqa: S608  # our own names
-# Quarters that lie before an instant as a whole are counted; in that of the instant itself entries may be later.
-BUSY = """
-    WITH {summed}, busy AS (
-        SELECT quarter, sum({count}) FILTER (WHERE quarter + interval '15 minutes' <= :before) AS entries
-        FROM ledger_quarters
-        WHERE tenant_id = :tenant_id AND quarter < :before AND {count} > 0
-              AND (CAST(:key AS bigint) IS NULL OR api_key_id = :key)
-        GROUP BY quarter
-    ), run AS (
-        SELECT quarter, sum(entries) OVER (ORDER BY quarter DESC) AS entries FROM busy
-    )
-    SELECT COALESCE(
-        (SELECT quarter FROM run WHERE entries >= :wanted ORDER BY quarter DESC LIMIT 1),
-        (SELECT min(quarter) FROM busy),
-        (SELECT (SELECT until FROM summed) FROM ledger_entries AS e
-         WHERE {tail} AND e.id < first_entry_id(:before) AND (CAST(:type AS text) IS NULL OR e.type = :type)
-               AND (CAST(:key AS bigint) IS NULL OR COALESCE(e.api_key_id, 0) = :key)
-         LIMIT 1)
-    )
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,27 +183,6 @@ def tier_counts(session: Session, tenant_id: int) -> list[TierCount]:
 def participant_count(session: Session, tenant_id: int) -> int:
     """Return how many participants there are."""
     return sum(tier.participant_count for tier in tier_counts(session, tenant_id))
-
-
-def busy_since(
-    session: Session,
-    tenant_id: int,
-    *,
-    before: datetime,
-    wanted: int,
-    type: str | None = None,  # noqa: A002  # it is called so everywhere
-    api_key_id: int | None = None,
-) -> datetime | None:
-    """Return an instant since which `wanted` entries of a type or key have been written before `before`, or all there are.
-
-    None: there are no such entries. So a search for something rare need not read the whole ledger.
-    """
-    if type is not None and type not in TYPES:
-        return None
-    count = f"{type}_count" if type else f"({' + '.join(f'{each}_count' for each in TYPES)})"
-    values = {"tenant_id": tenant_id, "before": before, "wanted": wanted, "type": type, "key": api_key_id}
-    found: datetime | None = session.scalar(text(BUSY.format(summed=SUMMED, tail=TAIL, count=count)), values)
-    return found
 
 
 def _quarter(instant: datetime) -> datetime:

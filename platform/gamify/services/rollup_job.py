@@ -4,11 +4,11 @@ Nobody depends on it: whatever it has not come to is added when figures are read
 """
 
 import logging
-import threading
 from contextlib import suppress
 
 from gamify.db import Database
 from gamify.errors import DomainError, LockedByOthers
+from gamify.rhythm import Rhythm
 from gamify.services import rollups
 
 log = logging.getLogger(__name__)
@@ -16,23 +16,22 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 15.0  # seconds; seldom enough to sum many entries of a participant at once
 LOOK_SOON = 0.2  # seconds, while there is more than one share
 QUICK = 1.0  # s that somebody who reads may wait for
-END_WITHIN = 2.0  # seconds for the last look
 
 
 class Rollups:
-    """Remembers tenants and advances them. Its thread starts with the first, so a fork before that is harmless."""
+    """Remembers tenants and advances them."""
 
     def __init__(self, database: Database, *, look_every: float = LOOK_EVERY, is_summing: bool = True) -> None:
         self._database, self._look_every, self._is_summing = database, look_every, is_summing
         self._touched: set[int] = set()
-        self._thread: threading.Thread | None = None
-        self._lock, self._ended = threading.Lock(), threading.Event()
+        # No last look: whatever it would sum is added when figures are read, and a process should end quickly.
+        self._rhythm = Rhythm(self._look_again, every=look_every, name="rollups", has_last=False)
 
     def touch(self, tenant_id: int) -> None:
         """Remember that entries of a tenant have been committed."""
         self._touched.add(tenant_id)
-        if self._thread is None and self._is_summing:
-            self._start()
+        if self._is_summing:
+            self._rhythm.start()
 
     def catch_up(self, tenant_id: int) -> None:
         """Before figures are read: sum as much of a long tail as is quick; what is left is for the thread.
@@ -65,24 +64,7 @@ class Rollups:
 
     def close(self) -> None:
         """Stop, after the transaction that is going on."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join(END_WITHIN)
+        self._rhythm.close()
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="rollups", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        is_more = False
-        while not self._ended.wait(LOOK_SOON if is_more else self._look_every):
-            is_more = self._look_safely()
-
-    def _look_safely(self) -> bool:
-        try:
-            return self.look()
-        except Exception:  # the thread must live, whatever one look has met
-            log.exception("rollups were not advanced")
-            return False
+    def _look_again(self) -> None:
+        self._rhythm.every = LOOK_SOON if self.look() else self._look_every
