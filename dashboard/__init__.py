@@ -52,7 +52,7 @@ def init_app(app: Flask, *, otherwise: Mapping[type[Exception], Handler]) -> Non
     for part in (guard, htmx, tenancy, theme, formats, navigation):
         part.init_app(app)
     errors.init_app(app, otherwise)
-    app.after_request(assets.compress_page)
+    app.after_request(assets.compress)
     for view in VIEWS:
         app.register_blueprint(view.bp)
 

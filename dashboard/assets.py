@@ -88,17 +88,14 @@ def accepts(coding: str) -> bool:
     return request.accept_encodings.quality(coding) > 0
 
 
-def compress_page(answer: Response) -> Response:
-    """Compress what is no answer of the API; those are short, and many."""
-    return answer if request.path.startswith("/api/") else compress(answer)
-
-
 def compress(answer: Response) -> Response:
     """Compress a page.
 
     Not one that another site led to: whoever may choose what stands beside a secret, and see how long the whole becomes,
     could guess the secret letter by letter.
     """
+    if request.path.startswith("/api/"):
+        return answer  # short, and many
     is_page = answer.mimetype == "text/html" and not answer.is_streamed and not answer.direct_passthrough
     if not is_page or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         return answer

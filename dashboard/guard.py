@@ -22,6 +22,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 GUARDED = "/dashboard/"
 PUBLIC = "public"
+BY_ITSELF = "X-By-Itself"  # the header of requests that no person has caused: pages that bring parts of themselves up to date
 
 
 @dataclass(eq=False)
@@ -150,7 +151,7 @@ def _load(session_id: str) -> Visitor | None:
     except ValueError:
         return None
     with database().transaction() as db:
-        found = sessions.find(db, wanted, now=now())
+        found = sessions.find(db, wanted, now=now(), is_use=not request.headers.get(BY_ITSELF))
     return Visitor(found) if found else None
 
 

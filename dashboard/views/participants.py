@@ -12,6 +12,7 @@ from gamify.errors import FieldError, Invalid
 from gamify.models import Tier
 from gamify.services import adjustments, figures, ladder, participants, profiles, spreadsheet
 from gamify.services.listing import Wanted
+from gamify.services.participants import Found
 from gamify.services.profiles import Profile
 from sqlalchemy.orm import Session
 
@@ -44,17 +45,9 @@ def index() -> Response:
     """List participants."""
     given = _given()
     tenant_id = here().id
-    refused: list[FieldError] = []
-    found, count = participants.Found([], None), None
     with reading() as session:
         tiers = ladder.in_force(session, tenant_id)
-        try:
-            wanted = _wanted(given, tiers)
-            found = participants.search(session, tenant_id, wanted, after=request.args.get("after"), limit=PAGE)
-        except Invalid as error:
-            refused = error.errors
-        else:
-            count = _count(session, tenant_id, wanted)
+        found, count, refused = _search(session, tenant_id, given, tiers)
     answer = htmx.render(
         "participants/index.html",
         partials=PARTIALS,
@@ -118,6 +111,18 @@ def show_profile(pid: str, form: Form) -> Response:
         undo_key=adjustments.new_key(),
         form=form,
     )
+
+
+def _search(
+    session: Session, tenant_id: int, given: dict[str, Any], tiers: Sequence[Tier]
+) -> tuple[Found, int | None, list[FieldError]]:
+    """Return a page of those asked for, how many there are where that is known, and what could not be asked."""
+    try:
+        wanted = _wanted(given, tiers)
+        found = participants.search(session, tenant_id, wanted, after=request.args.get("after"), limit=PAGE)
+    except Invalid as error:
+        return Found([], None), None, error.errors
+    return found, _count(session, tenant_id, wanted), []
 
 
 def _page_number(text: str) -> int:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
@@ -38,17 +39,19 @@ def init_app(app: Flask, deployment: Deployment) -> None:
         _check_right(who)
         deployment.last_used.note(who.tenant_id, who.api_key_id, request.remote_addr, now=datetime.now(UTC))
 
-    @app.after_request
-    def remember(response: Response) -> Response:
-        who: Caller | None = g.get("caller")
-        if who is not None:
-            now, duration = datetime.now(UTC), time.perf_counter() - g.began
-            line = (now.timestamp(), request.method, request.path, response.status_code, duration * 1000, g.request_id)
-            deployment.request_log.note(who.tenant_id, who.api_key_id, *line)
-            deployment.request_months.count(who.tenant_id, now=now)
-        return response
-
+    app.after_request(partial(remember, deployment))
     app.after_request(finish)
+
+
+def remember(deployment: Deployment, response: Response) -> Response:
+    """Keep for developers how a request under a valid key has ended, and count it for its tenant's month."""
+    who: Caller | None = g.get("caller")
+    if who is not None:
+        now, duration = datetime.now(UTC), time.perf_counter() - g.began
+        line = (now.timestamp(), request.method, request.path, response.status_code, duration * 1000, g.request_id)
+        deployment.request_log.note(who.tenant_id, who.api_key_id, *line)
+        deployment.request_months.count(who.tenant_id, now=now)
+    return response
 
 
 def finish(response: Response) -> Response:

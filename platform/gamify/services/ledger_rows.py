@@ -9,6 +9,12 @@ from sqlalchemy.orm import Session, aliased
 from gamify.errors import NotFound
 from gamify.models import ApiKey, LedgerEntry, Participant, Tenant, Tier, User
 
+OF_ENTRY = (
+    *("id", "seq", "type", "points", "reason", "created_at", "reverses"),
+    *("balance_after", "total_earned_after", "total_spent_after", "tier_before", "tier_after"),
+    *("idempotency_key", "request_id", "user_id"),
+)
+
 
 def find(session: Session, tenant_id: int, entry_id: UUID) -> Any:
     """Return one entry. Raises `NotFound`."""
@@ -27,20 +33,8 @@ def decorated(tenant_id: int, chosen: Select[LedgerEntry]) -> Select[Any]:
     entry = aliased(LedgerEntry, chosen.subquery())
     later, before, after = aliased(LedgerEntry), aliased(Tier, name="before"), aliased(Tier, name="after")
     reversed_by = select(later.id).where(later.tenant_id == tenant_id, later.reverses == entry.id).scalar_subquery()
-    names = (
-        "id",
-        "seq",
-        "type",
-        "points",
-        "balance_after",
-        "total_earned_after",
-        "total_spent_after",
-        "tier_before",
-        "tier_after",
-    )
-    more = ("reason", "idempotency_key", "request_id", "created_at", "reverses", "user_id")
     query = select(
-        *(getattr(entry, name) for name in names + more),
+        *(getattr(entry, name) for name in OF_ENTRY),
         cast(entry.metadata_, Text).label("metadata"),  # as it was sent, unparsed
         reversed_by.label("reversed_by"),
         Participant.external_id,

@@ -58,8 +58,11 @@ def begin(session: Session, user: User, *, place: Place, is_complete: bool, now:
     return row
 
 
-def find(session: Session, session_id: UUID, *, now: datetime) -> SignedIn | None:
-    """Return who uses this session at `now`; None if it has ended or expired, or its user may not sign in any more."""
+def find(session: Session, session_id: UUID, *, now: datetime, is_use: bool = True) -> SignedIn | None:
+    """Return whose session this is at `now`; None if it has ended or expired, or its user may not sign in any more.
+
+    What is no use, such as a page that brings itself up to date, does not keep a session from going idle.
+    """
     query = (
         select(UserSession, User, Tenant)
         .join(User, User.id == UserSession.user_id)
@@ -71,7 +74,7 @@ def find(session: Session, session_id: UUID, *, now: datetime) -> SignedIn | Non
     if found is None:
         return None
     row, user, tenant = found
-    if now - row.seen_at >= SEEN_EVERY:
+    if is_use and now - row.seen_at >= SEEN_EVERY:
         # By id, as it may be renewed at the same time, or have ended since.
         session.execute(update(UserSession).where(UserSession.id == session_id).values(seen_at=now))
     return SignedIn(user, row, tenant)
