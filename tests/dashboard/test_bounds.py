@@ -71,6 +71,10 @@ def test_a_statement_of_a_page_has_seconds_where_others_have_half_a_minute(app: 
 
 
 def test_what_takes_longer_than_it_has_is_given_up_as_unavailable(here: Deployment, tenant: TenantUnderTest):
-    with pytest.raises(Unavailable), here.database.snapshot(tenant.id) as session:
-        hurry(session, seconds=0.05)
-        session.execute(text("SELECT pg_sleep(10)"))
+    def sleep() -> None:
+        with here.database.snapshot(tenant.id) as session:
+            hurry(session, seconds=0.05)
+            session.execute(text("SELECT pg_sleep(10)"))
+
+    with pytest.raises(Unavailable):
+        sleep()
