@@ -104,6 +104,7 @@ def test_verify_finds_nothing_wrong(settings, tenant, api):
 
 def test_verify_says_one_line_a_difference_and_ends_with_1(settings, tenant, api, owner):
     api.award("p", 700)
+    prints(settings, "rollups", "advance", tenant.slug)  # from now on standings are not written
     change = "UPDATE participants SET tier = %s WHERE tenant_id = %s"
     owner.execute(change, [3, tenant.id])
     try:
@@ -112,6 +113,9 @@ def test_verify_says_one_line_a_difference_and_ends_with_1(settings, tenant, api
         owner.execute(change, [2, tenant.id])
 
     assert (said.returncode, report.returncode) == (1, 1)
-    assert said.stdout.splitlines() == [f"{tenant.slug} (live) 'p' participant: tier is 3, should be 2"]
-    [difference] = json.loads(report.stdout)["differences"]
+    assert said.stdout.splitlines() == [
+        f"{tenant.slug} (live) 'p' participant: tier is 3, should be 2",
+        f"{tenant.slug} (live) 'p' participant: standing: tier is 2, should be 3",
+    ]
+    [difference, _] = json.loads(report.stdout)["differences"]
     assert (difference["tenant"], difference["participant_id"], difference["what"]) == (tenant.slug, "p", "tier")
