@@ -209,12 +209,16 @@ def _wal(stage: Stage, workloads: list[Workload]) -> dict:
     stage.gamify("rollups", "advance")
     stage.sql("CHECKPOINT")
     load.run(plain, alone.request, seconds=2)
+    stretches, awarded = [], 0
     since = stage.position()
-    done = load.run(plain, alone.request, seconds=5).statuses[200]
-    until = stage.position()
-    records, images = (each / done for each in stage.wal_bytes(since, until))
+    for _ in range(3):  # the splits of an index come in waves
+        done = load.run(plain, alone.request, seconds=3).statuses[200]
+        until = stage.position()
+        stretches.append([each / done for each in stage.wal_bytes(since, until)])
+        since, awarded = until, awarded + done
+    records, images = (median(each) for each in zip(*stretches, strict=True))
     stage.gamify("rollups", "advance")
-    summed = stage.wal_bytes(until, stage.position())[0] / done
+    summed = stage.wal_bytes(until, stage.position())[0] / awarded
     text = f"bytes of WAL records an award (full-page images: {images:.0f} more; summing it up: {summed:.0f} more)"
     return {"text": text, "value": records, "bound": "at most 1100", "met": records <= 1_100}
 
