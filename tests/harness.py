@@ -10,7 +10,7 @@ import time
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from gamify.config import LOOPBACK, Settings
 from gamify.db import act_as
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers, _valkey_binary
-from gamify.models import RequestMonth
-from gamify.services import api_keys, rollups, tenants, tiers, verification
+from gamify.models import LadderDraft, Participant, RequestMonth
+from gamify.services import api_keys, holds, recalculations, rollups, tenants, tiers, verification
 from gamify.services.audit import SYSTEM
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from tests import secrets_issued
 
@@ -116,12 +116,19 @@ class TenantUnderTest:
             act_as(session, self.id)
             tiers.replace(session, self.id, thresholds, actor=SYSTEM)
 
-    def fill_rollups(self) -> None:
-        """Sum everything up, in the sandbox too, and have a month in which requests were counted."""
+    def fill(self) -> None:
+        """Have a row in each table that movements do not write, in the sandbox too: rollups, a draft, somebody pinned."""
         for tenant_id in (self.id, self.sandbox_id):
             rollups.rebuild(self.here.database, tenant_id)
             with self.here.database.transaction(tenant_id) as session:
                 session.add(RequestMonth(tenant_id=tenant_id, month=date(2026, 2, 1), request_count=3))
+                session.add(LadderDraft(tenant_id=tenant_id, revision=1, based_on=1, content={}, changed_by="ana"))
+                recalculations.begin(session, tenant_id)
+                somebody = select(Participant.external_id).where(Participant.tenant_id == tenant_id).limit(1)
+                for pid in session.scalars(somebody).all():
+                    asked = {"code": "bronze", "reason": "a friend", "until": None, "now": datetime.now(UTC)}
+                    holds.pin(session, tenant_id, pid, **asked, actor=SYSTEM)
+            recalculations.advance(self.here.database, tenant_id)
 
     def row_count(self) -> int:
         """How many participants, entries and keys are stored for the live tenant."""

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as Answer
 
 from dashboard import htmx
 from dashboard.forms import Form, sent
-from dashboard.guard import actor, allows, lead_to
+from dashboard.guard import actor, allows, lead_to, now
 from dashboard.tenancy import here
 from dashboard.views.participants import show_profile
 
@@ -55,13 +55,15 @@ def preview() -> Response:
     pid, kind, amount = (request.args.get(name, "") for name in ("participant", "kind", "amount"))
     with database().transaction(here().id) as session:
         person = profiles.find(session, here().id, pid)
-        tiers = ladder.in_force(session, here().id)
+        before = ladder.place_of(session, here().id, person, now=now())
     values: dict[str, Any] = {"person": person, "problem": adjustments.amount_problem(amount) if amount else None}
     if amount and not values["problem"]:
         told = adjustments.preview(
             balance=person.balance, total_earned=person.total_earned, kind=kind, amount=adjustments.points(amount)
         )
-        before, after = (ladder.place(total, tiers) for total in (person.total_earned, told.total_earned))
+        with database().transaction(here().id) as session:
+            earned = told.total_earned - person.total_earned
+            after = ladder.place_of(session, here().id, person, now=now(), earning=earned)
         values |= {"told": told, "before": before, "after": after}
     return Response(render_template("participants/_preview.html", **values))
 

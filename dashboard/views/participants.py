@@ -47,6 +47,7 @@ def index() -> Response:
     tenant_id = here().id
     with reading() as session:
         tiers = ladder.in_force(session, tenant_id)
+        rungs = ladder.known(session, tenant_id)
         found, count, refused = _search(session, tenant_id, given, tiers)
     answer = htmx.render(
         "participants/index.html",
@@ -57,7 +58,7 @@ def index() -> Response:
         given=given,
         refused=refused,
         tiers=tiers,
-        rungs={tier.level: tier for tier in tiers},
+        rungs=rungs,
         activities=ACTIVITIES,
         no_tier=NO_TIER,
         is_first="after" not in request.args,
@@ -75,7 +76,7 @@ def download() -> Response:
     tenant_id = here().id
     with database().transaction(tenant_id) as session:
         tiers = ladder.in_force(session, tenant_id)
-    codes = {tier.level: tier.code for tier in tiers}
+        codes = {number: tier.code for number, tier in ladder.known(session, tenant_id).items()}
     name = "participants-sandbox.csv" if is_sandbox() else "participants.csv"
     lines = _lines(database(), tenant_id, _wanted(_given(), tiers), codes, zone())
     return files.send(name, lines, whose=tenant_id)
@@ -93,7 +94,7 @@ def show_profile(pid: str, form: Form) -> Response:
     tenant_id = here().id
     page = request.args.get("page", 1, type=_page_number)
     with database().transaction(tenant_id) as session:
-        found = profiles.profile(session, tenant_id, pid)
+        found = profiles.profile(session, tenant_id, pid, now=now())
         balances = profiles.balances(session, tenant_id, found.participant, now=now())
         statement = profiles.statement(session, tenant_id, found.participant, page=page, page_size=PAGE_OF_LEDGER)
         done = _done(session, tenant_id, found)
@@ -147,7 +148,7 @@ def _given() -> dict[str, Any]:
 
 
 def _wanted(given: dict[str, Any], tiers: Sequence[Tier]) -> Wanted:
-    levels = {tier.code: tier.level for tier in tiers} | {NO_TIER: 0}
+    levels = {tier.code: tier.number for tier in tiers} | {NO_TIER: 0}
     unknown = [code for code in given.get("tier", []) if code not in levels]
     if unknown:
         raise Invalid([FieldError("tier", f"There is no tier {code} any more.") for code in unknown])

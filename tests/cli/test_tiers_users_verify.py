@@ -9,22 +9,27 @@ from argon2 import PasswordHasher
 from tests.cli.asserting import fails, prints
 from tests.harness import gamify
 
+LEVEL = """
+    SELECT level FROM participants AS p JOIN tiers AS t ON t.tenant_id = p.tenant_id AND t.number = p.tier
+    WHERE p.tenant_id = %s AND external_id = %s ORDER BY t.ladder_version DESC LIMIT 1
+"""
 
-def tier_of(owner: psycopg.Connection, tenant_id: int, who: str) -> int:
-    [tier] = owner.execute("SELECT tier FROM participants WHERE tenant_id = %s AND external_id = %s", [tenant_id, who]).fetchone()
-    return tier
+
+def level_of(owner: psycopg.Connection, tenant_id: int, who: str) -> int:
+    [level] = owner.execute(LEVEL, [tenant_id, who]).fetchone()
+    return level
 
 
 def test_tiers_set_reevaluates_everyone_down_too(settings, tenant, api, owner):
     api.award("ana", 600)
     api.award("bo", 100)
-    assert tier_of(owner, tenant.id, "ana") == 2
+    assert level_of(owner, tenant.id, "ana") == 2
 
     prints(settings, "tiers", "set", tenant.slug, "gold=1000", "bronze=0", "silver=700")
-    assert (tier_of(owner, tenant.id, "ana"), tier_of(owner, tenant.id, "bo")) == (1, 1)
+    assert (level_of(owner, tenant.id, "ana"), level_of(owner, tenant.id, "bo")) == (1, 1)
 
     prints(settings, "tiers", "set", tenant.slug, "low=50", "very_high=600")
-    assert (tier_of(owner, tenant.id, "ana"), tier_of(owner, tenant.id, "bo")) == (2, 1)
+    assert (level_of(owner, tenant.id, "ana"), level_of(owner, tenant.id, "bo")) == (2, 1)
     upgrade = api.award("bo", 500).json["tier_upgrade"]
     assert (upgrade["code"], upgrade["name"], upgrade["level"]) == ("very_high", "Very High Tier", 2)
     assert (upgrade["previous_code"], upgrade["previous_level"]) == ("low", 1)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pyotp
 from gamify.db import act_as
 from gamify.models import User
-from gamify.services import adjustments, api_keys, deletion, links, second_factor, sessions, tenants, tiers, users
+from gamify.services import adjustments, api_keys, deletion, holds, ledger, links, second_factor, sessions, tenants, tiers, users
 from gamify.services.audit import SYSTEM, Actor
 from gamify.services.person_log import Place
 from sqlalchemy.orm import Session
@@ -72,6 +72,33 @@ def replace_tiers(session: Session, t: TenantUnderTest) -> Rows:
     act_as(session, t.id)
     tiers.replace(session, t.id, {"only": 5}, actor=ANA)
     return Counter({(TENANT, "tiers.replace"): 1})
+
+
+def put_ladder(session: Session, t: TenantUnderTest) -> Rows:
+    act_as(session, t.id)
+    tiers.put(session, t.id, {"only": 5}, {}, policy=tiers.MOVE_NOW, is_settled=True, actor=ANA)
+    return Counter({(TENANT, "tiers.replace"): 1})
+
+
+def pin(session: Session, t: TenantUnderTest) -> Rows:
+    enlist(session, t)
+    for _ in range(2):
+        asked = {"code": "gold", "reason": "A friend", "until": None, "now": datetime.now(UTC)}
+        holds.pin(session, t.id, "held", **asked, actor=ANA)
+    return Counter({(TENANT, "tier.pin"): 1})
+
+
+def unpin(session: Session, t: TenantUnderTest) -> Rows:
+    pin(session, t)
+    for _ in range(2):
+        holds.unpin(session, t.id, "held", actor=ANA)
+    return Counter({(TENANT, "tier.pin"): 1, (TENANT, "tier.unpin"): 1})
+
+
+def enlist(session: Session, t: TenantUnderTest) -> None:
+    act_as(session, t.id)
+    award = ledger.Movement(ledger.AWARD, "held", 5)
+    ledger.post_on(session.connection().connection.driver_connection, t.id, [award])
 
 
 def create_user(session: Session, t: TenantUnderTest) -> Rows:
@@ -183,6 +210,9 @@ RECIPES: dict[str, Recipe] = {
     "api_keys.roll": roll_key,
     "deletion.begin": delete_tenant,
     "tiers.replace": replace_tiers,
+    "tiers.put": put_ladder,
+    "holds.pin": pin,
+    "holds.unpin": unpin,
     "users.create": create_user,
     "users.change_password": change_password,
     "users.change_role": change_role,

@@ -41,7 +41,7 @@ def doomed(here, app, owner) -> TenantUnderTest:
     )
     owner.execute(links, [f"{made.slug} 1".encode(), "reset", email, user.id, None, None])
     owner.execute(links, [f"{made.slug} 2".encode(), "invitation", email, None, made.id, "analyst"])
-    made.fill_rollups()
+    made.fill()
     return made
 
 
@@ -104,7 +104,7 @@ def test_deleting_leaves_one_row_in_the_operators_log(here, doomed):
 
 def test_deleting_touches_no_other_tenant(owner, doomed, tenant, api):
     api.award("ana", 700, idempotency_key="a")
-    tenant.fill_rollups()
+    tenant.fill()
     before = rows_of(owner, tenant)
 
     delete(tenant.here, doomed.slug)

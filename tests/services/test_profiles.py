@@ -42,12 +42,15 @@ def test_without_tiers_there_is_nowhere_to_stand():
 
 def profile(here, tenant_id: int, pid: str = "ana") -> Any:
     with here.database.transaction(tenant_id) as session:
-        return profiles.profile(session, tenant_id, pid)
+        return profiles.profile(session, tenant_id, pid, now=datetime.now(UTC))
 
 
 def put(here, tenant, **thresholds: int) -> datetime:
+    """Put tiers in force; return when ana's tier was last changed by that."""
     with here.database.transaction(tenant.id) as session:
-        return tiers.replace(session, tenant.id, thresholds, actor=SYSTEM).created_at
+        tiers.replace(session, tenant.id, thresholds, actor=SYSTEM)
+    changes = profile(here, tenant.id).changes
+    return max((change.at for change in changes if change.cause == "published"), default=datetime.now(UTC))
 
 
 def written_at(api, n: int) -> datetime:
@@ -62,7 +65,7 @@ def test_a_tier_is_held_since_the_award_that_led_to_it(here, tenant, api):
     found = profile(here, tenant.id)
 
     assert found.held_since == written_at(api, 3)
-    assert [(change.before, change.after, change.is_up) for change in found.changes] == [
+    assert [(change.before.name, change.after.name, change.is_up) for change in found.changes] == [
         ("Silver Tier", "Gold Tier", True),
         ("Bronze Tier", "Silver Tier", True),
     ]
@@ -108,8 +111,8 @@ def test_a_tier_lost_and_won_again_by_new_tiers_is_held_since_the_last_of_them(h
 
 
 def test_who_holds_no_tier_holds_it_since_never(here, tenant, api):
-    put(here, tenant, star=1_000)
     api.award("ana", 5)
+    put(here, tenant, star=1_000)
     found = profile(here, tenant.id)
 
     assert (found.held_since, found.place.held, found.place.missing) == (None, None, 995)

@@ -37,7 +37,7 @@ def other(here, app) -> TenantUnderTest:
     """A second tenant with a row in every table."""
     made = new_tenant(here)
     Api(app.test_client(), made.key).award("ana", 100, idempotency_key="k")
-    made.fill_rollups()
+    made.fill()
     return made
 
 
@@ -136,7 +136,7 @@ def test_without_a_tenant_no_row_of_any_is_visible(here, owner, other, setting):
 
 def test_with_a_tenant_only_its_own_rows_are_visible(here, owner, tenant, api, other):
     api.award("ben", 100, idempotency_key="k")
-    tenant.fill_rollups()
+    tenant.fill()
     for table in tenant_tables(owner):
         with here.database.transaction(tenant.id) as session:
             found = set(session.scalars(text(f"SELECT DISTINCT tenant_id FROM {table}")))

@@ -169,7 +169,7 @@ ROLLUPS = {
 @pytest.fixture
 def summed(victim) -> TenantUnderTest:
     """The victim with rollups of everything."""
-    victim.fill_rollups()
+    victim.fill()
     assert victim.differences() == []
     return victim
 

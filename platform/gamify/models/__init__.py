@@ -4,6 +4,7 @@ from gamify.models.api_key import ApiKey, KeyDigest
 from gamify.models.audit_entry import AuditEntry, PlatformAuditEntry
 from gamify.models.base import Record, TenantRecord
 from gamify.models.idempotency_key import IdempotencyKey
+from gamify.models.ladder_draft import LadderDraft, Recalculation
 from gamify.models.ledger_entry import LedgerEntry
 from gamify.models.one_time_link import OneTimeLink
 from gamify.models.participant import Participant
@@ -12,6 +13,7 @@ from gamify.models.rollup import LedgerQuarter, ParticipantStanding, RollupProgr
 from gamify.models.sign_in_failure import SignInFailure
 from gamify.models.tenant import Tenant
 from gamify.models.tier import Ladder, Tier
+from gamify.models.tier_hold import TierChange, TierHold
 from gamify.models.user import User
 from gamify.models.user_session import UserSession
 
@@ -21,12 +23,14 @@ __all__ = [
     "IdempotencyKey",
     "KeyDigest",
     "Ladder",
+    "LadderDraft",
     "LedgerEntry",
     "LedgerQuarter",
     "OneTimeLink",
     "Participant",
     "ParticipantStanding",
     "PlatformAuditEntry",
+    "Recalculation",
     "Record",
     "RequestMonth",
     "RollupProgress",
@@ -34,6 +38,8 @@ __all__ = [
     "Tenant",
     "TenantRecord",
     "Tier",
+    "TierChange",
+    "TierHold",
     "TierStanding",
     "User",
     "UserSession",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Identity, Index, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Identity, Index, Integer, SmallInteger, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gamify.models.base import TenantRecord, created_at, of_tenant
@@ -38,6 +38,8 @@ class Participant(TenantRecord):
     total_earned: Mapped[int]
     total_spent: Mapped[int]
     entry_count: Mapped[int]  # also the `seq` of the last entry
-    tier: Mapped[int] = mapped_column(SmallInteger)  # level on the ladder in force; 0: none
+    tier: Mapped[int] = mapped_column(SmallInteger)  # the number of the tier held; 0: none
     last_entry_at: Mapped[datetime]
     created_at: Mapped[datetime] = created_at()
+    ladder_version: Mapped[int] = mapped_column(Integer, server_default="0")  # which has last had a say; 0: none yet
+    is_held: Mapped[bool] = mapped_column(server_default=false())  # whether `tier_holds` have a say

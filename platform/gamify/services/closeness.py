@@ -48,6 +48,6 @@ def of(session: Session, tenant_id: int, tiers: Sequence[Tier]) -> list[Closenes
 def _count(session: Session, tenant_id: int, tier: Tier | None, above: Tier) -> Closeness:
     way = above.threshold - (tier.threshold if tier else 0)
     near, nearer = (above.threshold - int(way * share) for share in (NEAR, NEARER))
-    values = {"tenant_id": tenant_id, "tier": tier.level if tier else 0, "near": near, "nearer": nearer, "next": above.threshold}
+    values = {"tenant_id": tenant_id, "tier": tier.number if tier else 0, "near": near, "nearer": nearer, "next": above.threshold}
     near_count, nearer_count = session.execute(text(COUNT), values).one()
     return Closeness(tier, above, near, nearer, near_count, nearer_count)

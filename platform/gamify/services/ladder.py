@@ -1,16 +1,24 @@
 """The ladder in force, and where points stand on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from gamify.models import Ladder, Tier
+from gamify.models import Ladder, Participant, Tier, TierHold
+from gamify.models.tier_hold import PIN
+
+QUALIFYING = text("""
+    SELECT qualifying_points(:tenant_id, ladder, :participant_id, :total_earned, :at)
+    FROM ladders AS ladder WHERE tenant_id = :tenant_id AND version = :version
+""")
 
 
 class Place(NamedTuple):
-    """Where `total_earned` points stand: the tier held, the one to come, and how far it is from one to the other."""
+    """Where points stand: the tier held, the one to come, and how far it is from one to the other."""
 
     held: Tier | None
     next: Tier | None
@@ -18,23 +26,76 @@ class Place(NamedTuple):
     share: float  # of the way from the tier held (or from nothing) to the next: 0 to 1
 
 
+def newest(session: Session, tenant_id: int) -> Ladder | None:
+    """Return the ladder in force; None if there has been none."""
+    found = select(Ladder).where(Ladder.tenant_id == tenant_id).order_by(Ladder.version.desc()).limit(1)
+    return session.scalar(found)
+
+
 def in_force(session: Session, tenant_id: int) -> Sequence[Tier]:
     """Return a tenant's tiers, the lowest first."""
-    newest = select(func.max(Ladder.version)).where(Ladder.tenant_id == tenant_id).scalar_subquery()
-    rungs = select(Tier).where(Tier.tenant_id == tenant_id, Tier.ladder_version == newest)
+    version_in_force = (
+        select(Ladder.version).where(Ladder.tenant_id == tenant_id).order_by(Ladder.version.desc()).limit(1).scalar_subquery()
+    )
+    rungs = select(Tier).where(Tier.tenant_id == tenant_id, Tier.ladder_version == version_in_force)
     return session.scalars(rungs.order_by(Tier.level)).all()
 
 
-def place(total_earned: int, tiers: Sequence[Tier]) -> Place:
-    """Return where points stand on a ladder, the lowest tier first."""
-    held = next((tier for tier in reversed(tiers) if tier.threshold <= total_earned), None)
-    above = next((tier for tier in tiers if tier.threshold > total_earned), None)
+def known(session: Session, tenant_id: int) -> Mapping[int, Tier]:
+    """Return by its number every tier that there has ever been, as it was on the last ladder that had it."""
+    rungs = select(Tier).where(Tier.tenant_id == tenant_id).ext(distinct_on(Tier.number))
+    return {tier.number: tier for tier in session.scalars(rungs.order_by(Tier.number, Tier.ladder_version.desc()))}
+
+
+def place(points: int, tiers: Sequence[Tier], *, held: Tier | None = None) -> Place:
+    """Return where qualifying points stand on a ladder, the lowest tier first; `held` if that is above what they earn."""
+    earned = next((tier for tier in reversed(tiers) if tier.threshold <= points), None)
+    held = held or earned
+    above = next((tier for tier in tiers if tier.threshold > max(points, held.threshold if held else 0)), None)
     if above is None:
         return Place(held, None, None, 1.0)
-    begin = held.threshold if held else 0
-    return Place(held, above, above.threshold - total_earned, (total_earned - begin) / (above.threshold - begin))
+    begin = held.threshold if held and held.threshold <= points else earned.threshold if earned else 0
+    return Place(held, above, above.threshold - points, (points - begin) / (above.threshold - begin))
+
+
+def place_of(session: Session, tenant_id: int, participant: Participant, *, now: datetime, earning: int = 0) -> Place:
+    """Return where a participant stands, or would after earning more: on what they hold, or on more if they earn that.
+
+    A pin holds whatever is earned.
+    """
+    tiers = in_force(session, tenant_id)
+    held = known(session, tenant_id).get(participant.tier)
+    points = qualifying(session, tenant_id, participant, now=now) + earning
+    found = place(points, tiers, held=held)
+    is_pinned = participant.is_held and pin_of(session, tenant_id, participant) is not None
+    earned = place(points, tiers)
+    if earning and not is_pinned and earned.held and (held is None or earned.held.threshold > held.threshold):
+        return earned
+    return found
+
+
+def pin_of(session: Session, tenant_id: int, participant: Participant) -> TierHold | None:
+    """Return what pins a participant to a tier, if anything does."""
+    return session.get(TierHold, (tenant_id, participant.id, PIN))
+
+
+def qualifying(session: Session, tenant_id: int, participant: Participant, *, now: datetime) -> int:
+    """Return a participant's points that count towards tiers at an instant."""
+    ladder = newest(session, tenant_id)
+    if ladder is None or ladder.basis == "lifetime":
+        return participant.total_earned
+    values = {"participant_id": participant.id, "total_earned": participant.total_earned, "at": now}
+    points: int = session.scalars(QUALIFYING, values | {"tenant_id": tenant_id, "version": ladder.version}).one()
+    return points
 
 
 def version(session: Session, tenant_id: int) -> int:
     """Return the version of the ladder in force; 0 if there has been none."""
-    return session.scalar(select(func.max(Ladder.version)).where(Ladder.tenant_id == tenant_id)) or 0
+    found = newest(session, tenant_id)
+    return found.version if found else 0
+
+
+def number_at(session: Session, tenant_id: int, points: int = 0) -> int:
+    """Return the number of the tier that qualifying points earn; 0 for none."""
+    held = place(points, in_force(session, tenant_id)).held
+    return held.number if held else 0

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    FromClause,
     Select,
     SmallInteger,
     Subquery,
@@ -32,10 +33,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
-from gamify.models import LedgerEntry, Participant, ParticipantStanding
+from gamify.models import LedgerEntry, Participant, ParticipantStanding, TierStanding
 
 SHORTEST_FRAGMENT = 3  # characters that the index of fragments needs; fewer are looked for at the beginning of ids
-LEVELS = range(21)  # of tiers, with those on none; see services.tiers
 
 P, S = Participant, ParticipantStanding
 COLUMNS: tuple[Any, ...] = (
@@ -62,7 +62,7 @@ class Wanted:
     """Whom to list, and in which order; None and empty mean anybody. A minus before `sort` is for descending order."""
 
     fragment: str | None = None  # of their ids
-    tiers: Sequence[int] = ()  # levels
+    tiers: Sequence[int] = ()  # their numbers; 0: none
     active_since: datetime | None = None
     quiet_since: datetime | None = None
     sort: str = "-active"
@@ -172,19 +172,26 @@ def _by_standing(
     tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, summed_until: datetime, limit: int
 ) -> Select[Any]:
     """The first of each tier, by an index that begins with the tier."""
-    level = func.unnest(cast(list(wanted.tiers or LEVELS), ARRAY(SmallInteger))).table_valued("level").render_derived()
+    tier = _each_tier(tenant_id, wanted)
     keys = (ORDERS[wanted.order][1], S.participant_id)
     rows = (
         select(*COLUMNS)
         .select_from(S)
         .join(P, (P.tenant_id == tenant_id) & (P.id == S.participant_id))
-        .where(S.tenant_id == tenant_id, S.tier == level.c.level, *_activity(wanted, S.last_entry_at))
+        .where(S.tenant_id == tenant_id, S.tier == tier.c.tier, *_activity(wanted, S.last_entry_at))
         .where(P.last_entry_at < summed_until, *_beyond(wanted, *keys, after))
         .order_by(*_sorted(wanted, *keys))
         .limit(limit)
         .lateral()
     )
-    return select(rows).select_from(level).join(rows, true())
+    return select(rows).select_from(tier).join(rows, true())
+
+
+def _each_tier(tenant_id: int, wanted: Wanted) -> FromClause:
+    """The numbers of the tiers asked for, or of all on which somebody stands."""
+    if wanted.tiers:
+        return func.unnest(cast(list(wanted.tiers), ARRAY(SmallInteger))).table_valued("tier").render_derived()
+    return select(TierStanding.tier).where(TierStanding.tenant_id == tenant_id).subquery()
 
 
 def _unsummed(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, summed_until: datetime, limit: int) -> Select[Any]:

@@ -53,10 +53,13 @@ def standings(session: Session, tenant_id: int) -> list[Standing]:
     total = sum(each.participant_count for each in counts.values())
     none = figures.TierCount(0, 0, 0)
     steps: list[tuple[int, Tier | None]] = [(0, None)] if 0 in counts else []
-    steps += [(tier.level, tier) for tier in tiers]
+    if left := counts.keys() - {tier.number for tier in tiers} - {0}:  # on tiers that are gone, until their next award
+        known = ladder.known(session, tenant_id)
+        steps += [(number, known[number]) for number in sorted(left)]
+    steps += [(tier.number, tier) for tier in tiers]
     found = []
-    for level, tier in steps:
-        count = counts.get(level, none)
+    for number, tier in steps:
+        count = counts.get(number, none)
         share = count.participant_count / total if total else 0.0
         found.append(Standing(tier, count.participant_count, share, count.points))
     return found

@@ -1,6 +1,6 @@
 """One participant: what they have, how they came by it, and what they do with it; never by reading a whole ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,26 +10,14 @@ from sqlalchemy import ARRAY, TIMESTAMP, Text, cast, func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from gamify.errors import NotFound
-from gamify.models import ApiKey, Ladder, LedgerEntry, Participant, Tier, User
-from gamify.services import ladder
+from gamify.models import ApiKey, LedgerEntry, Participant, Tier, TierHold, User
+from gamify.services import ladder, tier_history
 from gamify.services.ladder import Place
+from gamify.services.tier_history import Change
 
 POINTS_OF_CHART = 120
-MOST_CHANGES = 100
 
 E = LedgerEntry
-
-
-class Change(NamedTuple):
-    """A movement that led to another tier. Tiers are as they were called then; None: none."""
-
-    at: datetime
-    before: str | None
-    after: str | None
-    after_code: str | None
-    is_up: bool
-    total_earned: int
-    ladder_version: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +28,8 @@ class Profile:
     tiers: Sequence[Tier]
     place: Place
     held_since: datetime | None  # None: they hold no tier
-    changes: Sequence[Change]  # of tier, newest first, the last `MOST_CHANGES`
+    changes: Sequence[Change]  # of tier, newest first
+    holds: Mapping[str, TierHold]  # by kind
 
 
 class Statement(NamedTuple):
@@ -59,29 +48,15 @@ def find(session: Session, tenant_id: int, participant_id: str) -> Participant:
     return found
 
 
-def profile(session: Session, tenant_id: int, participant_id: str) -> Profile:
+def profile(session: Session, tenant_id: int, participant_id: str, *, now: datetime) -> Profile:
     """Return what there is to know of a participant. Raises `NotFound`."""
     participant = find(session, tenant_id, participant_id)
-    tiers = ladder.in_force(session, tenant_id)
-    place = ladder.place(participant.total_earned, tiers)
-    changes = tier_changes(session, tenant_id, participant)
-    since = _held_since(session, tenant_id, participant, place.held, changes[0] if changes else None)
-    return Profile(participant, tiers, place, since, changes)
-
-
-def tier_changes(session: Session, tenant_id: int, participant: Participant) -> Sequence[Change]:
-    """Return the movements that changed a participant's tier, newest first, the last `MOST_CHANGES`."""
-    before, after = aliased(Tier), aliased(Tier)
-    query = (
-        select(E.created_at, before.name, after.name, after.code, E.tier_after > E.tier_before, E.total_earned_after)
-        .add_columns(E.ladder_version)
-        .outerjoin(before, _rung(before, E.tier_before))
-        .outerjoin(after, _rung(after, E.tier_after))
-        .where(E.tenant_id == tenant_id, E.participant_id == participant.id, E.tier_before != E.tier_after)
-        .order_by(E.seq.desc())
-        .limit(MOST_CHANGES)
-    )
-    return [Change(*row) for row in session.execute(query)]
+    changes = tier_history.changes(session, tenant_id, participant)
+    since, _ = tier_history.held_since(session, tenant_id, participant, changes)
+    held = select(TierHold).where(TierHold.tenant_id == tenant_id, TierHold.participant_id == participant.id)
+    holds = {hold.kind: hold for hold in session.scalars(held)}
+    place = ladder.place_of(session, tenant_id, participant, now=now)
+    return Profile(participant, ladder.in_force(session, tenant_id), place, since, changes, holds)
 
 
 def balances(session: Session, tenant_id: int, participant: Participant, *, now: datetime) -> Sequence[tuple[datetime, int]]:
@@ -132,47 +107,3 @@ def _told(tenant_id: int) -> Any:
     )
     query = select(*columns).outerjoin(ApiKey, (ApiKey.tenant_id == tenant_id) & (ApiKey.id == E.api_key_id))
     return query.outerjoin(User, User.id == E.user_id).where(E.tenant_id == tenant_id)
-
-
-def _rung(tier: Any, level: Any) -> Any:
-    return (tier.tenant_id == E.tenant_id) & (tier.ladder_version == E.ladder_version) & (tier.level == level)
-
-
-def _held_since(
-    session: Session, tenant_id: int, participant: Participant, held: Tier | None, newest: Change | None
-) -> datetime | None:
-    """Since the movement that led to the tier; or, when new tiers have done that, since they came into force."""
-    if held is None:
-        return None
-    begin, code = (newest.at, newest.after_code) if newest else _first(session, tenant_id, participant)
-    if newest and newest.ladder_version == held.ladder_version:
-        return begin
-    since = None
-    for era, held_then in _eras(session, tenant_id, participant, begin):
-        if held_then != held.code:
-            return since
-        since = era
-    return begin if code == held.code or since is None else since
-
-
-def _first(session: Session, tenant_id: int, participant: Participant) -> tuple[datetime, str | None]:
-    """When the first entry was written, and the code of the tier held then."""
-    query = select(E.created_at, Tier.code).outerjoin(Tier, _rung(Tier, E.tier_after))
-    at, code = session.execute(query.where(E.tenant_id == tenant_id, E.participant_id == participant.id, E.seq == 1)).one()
-    return at, code
-
-
-def _eras(session: Session, tenant_id: int, participant: Participant, begin: datetime) -> Sequence[tuple[datetime, str | None]]:
-    """When each later ladder came into force, the newest first, and the code of the tier that was held from then on."""
-    total = (
-        select(E.total_earned_after)
-        .where(E.tenant_id == tenant_id, E.participant_id == participant.id, E.created_at <= Ladder.created_at)
-        .order_by(E.created_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    level = func.width_bucket(total, Ladder.thresholds)
-    rung = (Tier.tenant_id == tenant_id) & (Tier.ladder_version == Ladder.version) & (Tier.level == level)
-    query = select(Ladder.created_at, Tier.code).outerjoin(Tier, rung)
-    query = query.where(Ladder.tenant_id == tenant_id, Ladder.created_at > begin).order_by(Ladder.version.desc())
-    return [(at, code) for at, code in session.execute(query.limit(MOST_CHANGES))]

@@ -5,7 +5,6 @@ on how late this job is. Nothing can turn up behind `summed_until` (see migratio
 """
 
 import time
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, func, select, text, update
@@ -88,10 +87,6 @@ COUNT_TIERS = text("""
     INSERT INTO tier_standings (tenant_id, tier, participant_count, points)
     SELECT :tenant_id, tier, count(*), sum(balance) FROM participant_standings WHERE tenant_id = :tenant_id GROUP BY tier
 """)
-RE_EVALUATE = text("""
-    UPDATE participant_standings SET tier = width_bucket(total_earned, CAST(:thresholds AS bigint[]))
-    WHERE tenant_id = :tenant_id AND tier <> width_bucket(total_earned, CAST(:thresholds AS bigint[]))
-""")
 
 
 def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
@@ -147,13 +142,6 @@ def derive(session: Session, tenant_id: int, *, until: datetime) -> None:
         session.execute(statement, values)
     progress.planned_until, progress.summed_until = max(progress.planned_until, until), until
     session.flush()
-
-
-def re_evaluate(session: Session, tenant_id: int, thresholds: Sequence[int]) -> None:
-    """Put standings on the tiers of another ladder, in the transaction that puts it in force and after `hold` in it."""
-    values = {"tenant_id": tenant_id, "thresholds": list(thresholds)}
-    for statement in (RE_EVALUATE, FORGET_TIERS, COUNT_TIERS):
-        session.execute(statement, values)
 
 
 def hold(session: Session, tenant_id: int) -> RollupProgress:

@@ -1,39 +1,38 @@
-"""Tiers: the ladder in force, and everybody's place on it."""
+"""Tiers: putting a ladder in force."""
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session
 
 from gamify.errors import Conflict, FieldError, Invalid
-from gamify.models import Ladder, Tier
+from gamify.models import Ladder, Tenant, Tier, TierHold
 from gamify.models.tier import COLOURS
-from gamify.services import audit, rollups
+from gamify.models.tier_hold import KEEP
+from gamify.services import audit, ladder, rollups
 from gamify.services.audit import Actor
 
 CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 MOST_TIERS = 20
 HIGHEST_THRESHOLD = 2**63 - 1
 LONGEST_NAME = 100
+EVERYBODY = (-(2**63), 2**63 - 1)  # as a range of internal ids
 
 # The advisory lock that movements share after locking their rows, and before reading the ladder (see migrations/sql).
 _LADDER_LOCK = 1
 
-# Rows in the ledger's lock order; the totals are those under the lock.
-_RE_EVALUATE = """
-    WITH moving AS MATERIALIZED (
-        SELECT id FROM participants
-        WHERE tenant_id = :tenant_id AND tier <> width_bucket(total_earned, CAST(:thresholds AS bigint[]))
-        ORDER BY external_id
-        FOR NO KEY UPDATE
-    )
-    UPDATE participants AS p SET tier = width_bucket(total_earned, CAST(:thresholds AS bigint[]))
-    FROM moving WHERE p.tenant_id = :tenant_id AND p.id = moving.id
-"""
-RE_EVALUATE = text(_RE_EVALUATE)
-RE_EVALUATE_FREE = text(_RE_EVALUATE.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED"))
+RECALCULATE = text("SELECT tier_recalculate(:tenant_id, :after, :until, :cause)")
+# Whom an award has moved meanwhile by the ladder that it had read.
+OVERTAKEN = text("""
+    SELECT id FROM participants
+    WHERE tenant_id = :tenant_id AND ladder_version <> :version AND (is_held OR tier <> COALESCE(
+        (CAST(:numbers AS smallint[]))[width_bucket(total_earned, CAST(:thresholds AS bigint[]))], 0))
+    ORDER BY external_id
+    FOR NO KEY UPDATE SKIP LOCKED
+""")
 
 
 class Look(NamedTuple):
@@ -41,6 +40,28 @@ class Look(NamedTuple):
 
     name: str
     colour: str | None = None
+
+
+class Qualification(NamedTuple):
+    """Which points count: all ever earned, those of `window_days`, or those of a calendar year.
+
+    In the first `grace_days` of a year those of the year before count too, where they are more.
+    """
+
+    basis: str = "lifetime"
+    window_days: int | None = None
+    grace_days: int | None = None
+
+
+class Policy(NamedTuple):
+    """What becomes of those whom a ladder moves: when, and whether those who would fall do."""
+
+    effect: str = "now"
+    falling: str = "keep"
+    kept_until: datetime | None = None
+
+
+MOVE_NOW = Policy("now", "move_down")
 
 
 def replace(
@@ -52,41 +73,109 @@ def replace(
     looks: Mapping[str, Look] | None = None,
     based_on: int | None = None,
 ) -> Ladder:
-    """Put a new ladder in force and re-evaluate everybody, up and down, in this transaction.
+    """Put new tiers in force and move everybody, up and down, in this transaction.
 
     A code without a look of its own is called by itself: `gold` becomes "Gold Tier". Raises `Invalid` for unusable codes,
     thresholds, names or colours, and `Conflict` if version `based_on` is not in force any more.
     """
-    _check(thresholds, looks or {})
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"ladder of {tenant_id}"))))  # one change at a time
+    check(thresholds, looks or {})
     rollups.hold(session, tenant_id)
-    newest = session.scalar(select(func.max(Ladder.version)).where(Ladder.tenant_id == tenant_id)) or 0
-    if based_on is not None and based_on != newest:
+    newest = put(session, tenant_id, thresholds, looks or {}, policy=MOVE_NOW, actor=actor, is_settled=True, based_on=based_on)
+    session.execute(delete(TierHold).where(TierHold.tenant_id == tenant_id, TierHold.kind == KEEP))
+    _move(session, tenant_id, *EVERYBODY)  # nearly everybody, while awards go on
+    shut(session, tenant_id)
+    # Who holds a row now waits for the lock that we have, so must not be waited for; it will read our ladder and set the
+    # tier itself.
+    values = {"version": newest.version, "numbers": newest.numbers, "thresholds": newest.thresholds}
+    for number in session.scalars(OVERTAKEN, {"tenant_id": tenant_id} | values).all():
+        _move(session, tenant_id, number - 1, number)
+    return newest
+
+
+def put(
+    session: Session,
+    tenant_id: int,
+    thresholds: Mapping[str, int],
+    looks: Mapping[str, Look],
+    *,
+    policy: Policy,
+    actor: Actor,
+    is_settled: bool = False,
+    qualification: Qualification | None = None,
+    reason: str | None = None,
+    based_on: int | None = None,
+) -> Ladder:
+    """Add a version of the ladder, which is in force from then on; nobody is moved by this alone.
+
+    How to qualify stays as it was unless said. Raises `Conflict` if version `based_on` is not in force any more.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"ladder of {tenant_id}"))))  # one change at a time
+    before = ladder.newest(session, tenant_id)
+    version = before.version if before else 0
+    if based_on is not None and based_on != version:
         raise Conflict("Somebody else has changed the tiers meanwhile. Look at what is there now, and change that.")
-    before = {tier.code: tier.threshold for tier in _of_version(session, tenant_id, newest)}
+    if qualification is None:
+        qualification = Qualification(before.basis, before.window_days, before.grace_days) if before else Qualification()
     rungs = sorted(thresholds.items(), key=lambda item: item[1])
-    ladder = Ladder(tenant_id=tenant_id, version=newest + 1, thresholds=[threshold for _, threshold in rungs])
-    session.add(ladder)
+    was = {tier.code: tier.threshold for tier in ladder.in_force(session, tenant_id)}
+    known = ladder.known(session, tenant_id)
+    numbers = _numbers(known, [code for code, _ in rungs])
+    newest = Ladder(
+        tenant_id=tenant_id,
+        version=version + 1,
+        thresholds=[threshold for _, threshold in rungs],
+        numbers=[numbers[code] for code, _ in rungs],
+        floors=_floors(session, tenant_id, known, numbers, [code for code, _ in rungs]),
+        **qualification._asdict(),
+        time_zone=session.scalars(select(Tenant.time_zone).where(Tenant.id == tenant_id)).one(),
+        **policy._asdict(),
+        is_settled=is_settled,
+        reason=reason,
+        published_by=actor.name,
+    )
+    session.add(newest)
     session.flush()
     for level, (code, threshold) in enumerate(rungs, start=1):
-        name, colour = (looks or {}).get(code) or Look(usual_name(code))
-        where = {"tenant_id": tenant_id, "ladder_version": ladder.version, "level": level}
+        name, colour = looks.get(code) or Look(usual_name(code))
+        where = {"tenant_id": tenant_id, "ladder_version": newest.version, "level": level, "number": numbers[code]}
         session.add(Tier(**where, code=code, name=name, colour=colour, threshold=threshold))
     session.flush()
-    audit.record(session, tenant_id, actor, action="tiers.replace", subject="tiers", before=before or None, after=dict(rungs))
-    values = {"tenant_id": tenant_id, "thresholds": ladder.thresholds}
-    session.execute(RE_EVALUATE, values)  # nearly everybody, while awards go on
-    rollups.re_evaluate(session, tenant_id, ladder.thresholds)
+    audit.record(session, tenant_id, actor, action="tiers.replace", subject="tiers", before=was or None, after=dict(rungs))
+    return newest
+
+
+def shut(session: Session, tenant_id: int) -> None:
+    """Let movements that have read an older ladder come to their end, and others wait until this transaction has."""
     session.execute(select(func.pg_advisory_xact_lock(_LADDER_LOCK, func.hashint8(tenant_id))))
-    # And whom an award moved meanwhile by the ladder it had read. Who holds a row now waits for the lock that we have,
-    # so must not be waited for; it will read our ladder and set the tier itself.
-    session.execute(RE_EVALUATE_FREE, values)
-    return ladder
 
 
-def _of_version(session: Session, tenant_id: int, version: int) -> Sequence[Tier]:
-    rungs = select(Tier).where(Tier.tenant_id == tenant_id, Tier.ladder_version == version)
-    return session.scalars(rungs.order_by(Tier.level)).all()
+def _move(session: Session, tenant_id: int, after: int, until: int) -> None:
+    session.execute(RECALCULATE, {"tenant_id": tenant_id, "after": after, "until": until, "cause": "published"})
+
+
+def _numbers(known: Mapping[int, Tier], codes: Sequence[str]) -> dict[str, int]:
+    """The number of every code: its own if it has ever been in force, else the next one."""
+    numbers = {tier.code: number for number, tier in known.items()}
+    for code in codes:
+        numbers.setdefault(code, max(numbers.values(), default=0) + 1)
+    return numbers
+
+
+def _floors(
+    session: Session, tenant_id: int, known: Mapping[int, Tier], numbers: Mapping[str, int], codes: Sequence[str]
+) -> list[int]:
+    """By number, the level of its holders on a ladder of `codes`: of the highest tier left that was not above theirs."""
+    levels = {code: level for level, code in enumerate(codes, start=1)}
+    floors = []
+    for code, number in sorted(numbers.items(), key=lambda item: item[1]):
+        level = levels.get(code)
+        if level is None:
+            tier = known[number]
+            below = select(Tier.code).where(Tier.tenant_id == tenant_id, Tier.ladder_version == tier.ladder_version)
+            held = session.scalars(below.where(Tier.level < tier.level))
+            level = max((levels.get(each, 0) for each in held), default=0)
+        floors.append(level)
+    return floors
 
 
 def usual_name(code: str) -> str:
@@ -94,7 +183,8 @@ def usual_name(code: str) -> str:
     return f"{code.replace('_', ' ').replace('-', ' ').title()} Tier"
 
 
-def _check(thresholds: Mapping[str, int], looks: Mapping[str, Look]) -> None:
+def check(thresholds: Mapping[str, int], looks: Mapping[str, Look]) -> None:
+    """Raise `Invalid` for codes, thresholds, names or colours that no ladder can have."""
     errors = [
         FieldError(f"tiers.{code}", "A code is 1 to 50 lower-case letters, digits, _ and -.")
         for code in thresholds

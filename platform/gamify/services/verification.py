@@ -8,16 +8,17 @@ from sqlalchemy.orm import Session
 
 from gamify.db import act_as
 from gamify.models import Participant, Tenant
-from gamify.services import rollup_checks
+from gamify.services import rollup_checks, tier_checks
 
 AT_ONCE = 10_000  # participants a statement; PostgreSQL walks their entries in the primary key's order
 MOST_DIFFERENCES = 1_000  # of a tenant; a broken deployment should not fill the memory
 
 # Each entry must follow from the one before it, and the first from nothing: `seq` without a gap, totals by its own
-# points, time forwards, tiers from the totals by the ladder it names, its id and its key its own.
+# points, time forwards, tiers from the totals by the ladder it names (unless more than the total has a say: then the
+# participant's tiers are replayed), its id and its key its own.
 ENTRIES = """
     WITH entry AS (
-        SELECT e.*, l.thresholds,
+        SELECT e.*, l.thresholds, :replays_all OR e.participant_id = ANY (CAST(:replayed AS bigint[])) AS is_replayed,
                lag(e.seq, 1, 0::bigint) OVER past AS past_seq,
                lag(e.balance_after, 1, 0::bigint) OVER past AS past_balance,
                lag(e.total_earned_after, 1, 0::bigint) OVER past AS past_earned,
@@ -36,8 +37,9 @@ ENTRIES = """
                ROW(past_seq + 1, is_of_award <> is_reversal, past_balance + points,
                    past_earned + CASE WHEN is_of_award THEN points ELSE 0 END,
                    past_spent - CASE WHEN is_of_award THEN 0 ELSE points END,
-                   COALESCE(width_bucket(past_earned, thresholds), 0)::smallint,
-                   COALESCE(width_bucket(past_earned + CASE WHEN is_of_award THEN points ELSE 0 END, thresholds), 0)::smallint,
+                   CASE WHEN is_replayed THEN tier_before ELSE COALESCE(width_bucket(past_earned, thresholds), 0)::smallint END,
+                   CASE WHEN is_replayed THEN tier_after ELSE COALESCE(width_bucket(
+                       past_earned + CASE WHEN is_of_award THEN points ELSE 0 END, thresholds), 0)::smallint END,
                    true, date_trunc('milliseconds', created_at), is_reversal) AS derived
         FROM entry
     )
@@ -58,9 +60,9 @@ ENTRIES = """
 PARTICIPANTS = """
     SELECT p.id, NULL::bigint, each.what, each.stored, each.derived
     FROM participants AS p
-    CROSS JOIN (
-        SELECT COALESCE((SELECT thresholds FROM ladders WHERE tenant_id = :tenant_id ORDER BY version DESC LIMIT 1), '{}') AS now
-    ) AS ladder
+    LEFT JOIN LATERAL (
+        SELECT thresholds, numbers FROM ladders WHERE tenant_id = :tenant_id ORDER BY version DESC LIMIT 1
+    ) AS ladder ON true
     LEFT JOIN LATERAL (
         SELECT * FROM ledger_entries AS e
         WHERE e.tenant_id = :tenant_id AND e.participant_id = p.id ORDER BY e.seq DESC LIMIT 1
@@ -71,7 +73,9 @@ PARTICIPANTS = """
         ('total_spent', p.total_spent::text, COALESCE(last.total_spent_after, 0)::text),
         ('entry_count', p.entry_count::text, COALESCE(last.seq, 0)::text),
         ('last_entry_at', p.last_entry_at::text, COALESCE(last.created_at, p.last_entry_at)::text),
-        ('tier', p.tier::text, width_bucket(COALESCE(last.total_earned_after, 0), ladder.now)::text)
+        ('tier', p.tier::text, CASE
+            WHEN :replays_all OR p.id = ANY (CAST(:replayed AS bigint[])) THEN p.tier
+            ELSE COALESCE(ladder.numbers[width_bucket(COALESCE(last.total_earned_after, 0), ladder.thresholds)], 0) END::text)
     ) AS each (what, stored, derived)
     WHERE p.tenant_id = :tenant_id AND p.id > :after AND p.id <= :until AND each.stored IS DISTINCT FROM each.derived
     LIMIT :most
@@ -163,6 +167,8 @@ def verify(session: Session, tenant: Tenant, *, progress: Callable[[int], None] 
     }
     for after, until in _ranges(session, tenant.id):
         chunk = whole | {"after": after, "until": until}
+        chunk |= tier_checks.replayed(session, chunk)
+        wrong += tier_checks.replay(session, chunk, most=MOST_DIFFERENCES)
         wrong += [tuple(row) for query in OF_PARTICIPANTS for row in session.execute(text(query), chunk)]
         entry_count += (looked_at := _count(session, chunk))
         progress(looked_at)

@@ -1,0 +1,116 @@
+"""Holds: tiers pinned by hand, and the end of what holds somebody."""
+
+from datetime import datetime
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from gamify.errors import FieldError, Invalid
+from gamify.models import Participant, TierHold
+from gamify.models.tier_hold import KEEP, PIN
+from gamify.services import audit, ladder, profiles, rollups
+from gamify.services.audit import Actor
+from gamify.services.bounds import LONGEST_REASON, text_problem
+
+AT_ONCE = 500  # holds a transaction
+
+REEVALUATE = text("SELECT tier_reevaluate(:tenant_id, :participant_id, :cause, :reason, :changed_by)")
+LOCK = select(Participant.id).with_for_update(key_share=True)
+
+
+def pin(
+    session: Session,
+    tenant_id: int,
+    participant_id: str,
+    *,
+    code: str,
+    reason: str,
+    until: datetime | None,
+    now: datetime,
+    actor: Actor,
+) -> TierHold:
+    """Hold a participant on a tier of the ladder in force, whatever they earn, until an instant or until unpinned.
+
+    Pinned again, the new pin takes the place of the old one; the very same again changes nothing. Raises `NotFound`, `Invalid`.
+    """
+    tier = next((each for each in ladder.in_force(session, tenant_id) if each.code == code), None)
+    problems = {
+        "tier": None if tier else "There is no such tier on the ladder in force.",
+        "reason": _reason_problem(reason),
+        "until": "Must be in the future." if until and until <= now else None,
+    }
+    if tier is None or any(problems.values()):
+        raise Invalid([FieldError(field, problem) for field, problem in problems.items() if problem])
+    rollups.hold(session, tenant_id)
+    participant = profiles.find(session, tenant_id, participant_id)
+    session.execute(LOCK.where(Participant.tenant_id == tenant_id, Participant.id == participant.id))
+    held = ladder.pin_of(session, tenant_id, participant)
+    if held and (held.number, held.until, held.reason) == (tier.number, until, reason.strip()):
+        return held
+    held = session.merge(
+        TierHold(
+            tenant_id=tenant_id,
+            participant_id=participant.id,
+            kind=PIN,
+            number=tier.number,
+            until=until,
+            reason=reason.strip(),
+            held_by=actor.name,
+        )
+    )
+    _reevaluate(session, tenant_id, participant.id, cause="pinned", reason=reason.strip(), changed_by=actor.name)
+    said = {"tier": code, "until": until.isoformat() if until else None}
+    audit.record(session, tenant_id, actor, action="tier.pin", subject=f"participant {participant.id}", after=said)
+    return held
+
+
+def unpin(session: Session, tenant_id: int, participant_id: str, *, actor: Actor) -> bool:
+    """Let a participant stand where they have earned to; return whether they were pinned. Raises `NotFound`."""
+    rollups.hold(session, tenant_id)
+    participant = profiles.find(session, tenant_id, participant_id)
+    session.execute(LOCK.where(Participant.tenant_id == tenant_id, Participant.id == participant.id))
+    held = ladder.pin_of(session, tenant_id, participant)
+    if held is None:
+        return False
+    said = {"tier": ladder.known(session, tenant_id)[held.number].code}
+    session.delete(held)
+    _reevaluate(session, tenant_id, participant.id, cause="unpinned", reason=None, changed_by=actor.name)
+    audit.record(session, tenant_id, actor, action="tier.unpin", subject=f"participant {participant.id}", before=said)
+    return True
+
+
+def end_due(session: Session, tenant_id: int, *, now: datetime, most: int = AT_ONCE) -> int:
+    """End the holds whose time is over, `most` at most, and return how many there were."""
+    due = select(TierHold).where(TierHold.tenant_id == tenant_id, TierHold.until <= now)
+    if session.scalar(due.limit(1)) is None:
+        return 0
+    rollups.hold(session, tenant_id)
+    ids = session.scalars(due.with_only_columns(TierHold.participant_id).order_by(TierHold.until).limit(most)).all()
+    locked = LOCK.where(Participant.tenant_id == tenant_id, Participant.id.in_(ids)).order_by(Participant.external_id)
+    session.execute(locked)
+    over = due.where(TierHold.participant_id.in_(ids)).order_by(TierHold.kind.desc()).execution_options(populate_existing=True)
+    count = 0
+    for held in session.scalars(over).all():
+        cause = "pin_ended" if held.kind == PIN else "keep_ended"
+        session.delete(held)
+        _reevaluate(session, tenant_id, held.participant_id, cause=cause, reason=None, changed_by=None)
+        count += 1
+    return count
+
+
+def kept(session: Session, tenant_id: int, participant: Participant) -> TierHold | None:
+    """Return what keeps a participant on a tier that they have not earned by the ladder in force, if anything does."""
+    return session.get(TierHold, (tenant_id, participant.id, KEEP))
+
+
+def _reevaluate(session: Session, tenant_id: int, number: int, *, cause: str, reason: str | None, changed_by: str | None) -> None:
+    session.flush()
+    values = {"tenant_id": tenant_id, "participant_id": number, "cause": cause, "reason": reason, "changed_by": changed_by}
+    session.execute(REEVALUATE, values)
+
+
+def _reason_problem(reason: str) -> str | None:
+    if not reason.strip():
+        return "Say why, for whoever looks at the tier later."
+    long = f"Must have at most {LONGEST_REASON} characters." if len(reason.strip()) > LONGEST_REASON else None
+    return text_problem(reason) or long
