@@ -1,7 +1,7 @@
 """Tiers: putting a ladder in force."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -135,13 +135,18 @@ def put(
     )
     session.add(newest)
     session.flush()
-    for level, (code, threshold) in enumerate(rungs, start=1):
-        name, colour = looks.get(code) or Look(usual_name(code))
-        where = {"tenant_id": tenant_id, "ladder_version": newest.version, "level": level, "number": numbers[code]}
-        session.add(Tier(**where, code=code, name=name, colour=colour, threshold=threshold))
+    session.add_all(_rungs(newest, rungs, looks))
     session.flush()
     audit.record(session, tenant_id, actor, action="tiers.replace", subject="tiers", before=was or None, after=dict(rungs))
     return newest
+
+
+def _rungs(newest: Ladder, rungs: Sequence[tuple[str, int]], looks: Mapping[str, Look]) -> Iterator[Tier]:
+    where = {"tenant_id": newest.tenant_id, "ladder_version": newest.version}
+    for level, (code, threshold) in enumerate(rungs, start=1):
+        name, colour = looks.get(code) or Look(usual_name(code))
+        place = {"level": level, "number": newest.numbers[level - 1]}
+        yield Tier(**where, **place, code=code, name=name, colour=colour, threshold=threshold)
 
 
 def shut(session: Session, tenant_id: int) -> None:
