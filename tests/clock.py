@@ -1,34 +1,73 @@
-"""Moving a tenant's whole past back, which is the same to it as moving the clock forward."""
+"""A database whose clock can be set: its statements find another `clock_timestamp()` before PostgreSQL's own."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import psycopg
-from gamify.services import rollups
+from filelock import FileLock
+from flask import Flask
+from gamify.app import create_app
+from gamify.config import Settings
+from gamify.deployment import Deployment
+from gamify.embedded import EmbeddedServers
 
-from tests.harness import TenantUnderTest
+from tests.harness import make_database, url_of
 
-# Ids hold the time of their entries, so they move with it, and so does whatever names them.
-SHIFT = """
-    CREATE TEMP TABLE moved ON COMMIT DROP AS
-        SELECT id, entry_id(created_at - %(by)s) AS new_id FROM ledger_entries WHERE tenant_id = %(tenant)s;
-    UPDATE ledger_entries AS e SET created_at = created_at - %(by)s, id = m.new_id,
-           reverses = (SELECT new_id FROM moved WHERE moved.id = e.reverses)
-        FROM moved AS m WHERE e.tenant_id = %(tenant)s AND m.id = e.id;
-    UPDATE idempotency_keys AS k SET entry_id = m.new_id FROM moved AS m WHERE k.tenant_id = %(tenant)s AND m.id = k.entry_id;
-    UPDATE participants SET last_entry_at = last_entry_at - %(by)s, created_at = created_at - %(by)s WHERE tenant_id = %(tenant)s;
-    UPDATE tier_changes SET at = at - %(by)s WHERE tenant_id = %(tenant)s;
-    UPDATE tier_holds SET until = until - %(by)s, created_at = created_at - %(by)s WHERE tenant_id = %(tenant)s;
-    UPDATE ladders SET created_at = created_at - %(by)s, kept_until = kept_until - %(by)s WHERE tenant_id = %(tenant)s;
+BEGINNING = datetime(2030, 3, 5, 10, 17, tzinfo=UTC)  # no round moment: what is counted in days or years ends elsewhere
+SET_UP = """
+    CREATE SCHEMA clock;
+    CREATE TABLE clock.hands AS SELECT pg_catalog.clock_timestamp() AS shown, pg_catalog.clock_timestamp() AS since;
+    CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+        AS 'SELECT shown + (pg_catalog.clock_timestamp() - since) FROM clock.hands';
+    GRANT USAGE ON SCHEMA clock TO gamify_app;
+    GRANT SELECT ON clock.hands TO gamify_app;
 """
 
 
-def pass_by(owner: psycopg.Connection, tenant: TenantUnderTest, by: timedelta) -> dict[str, str]:
-    """Let time pass for a live tenant; return the new ids of its entries by the old ones."""
-    with owner.transaction():
-        owner.execute("SET LOCAL session_replication_role = replica")
-        for statement in SHIFT.split(";\n"):
-            if statement.strip():
-                owner.execute(statement, {"by": by, "tenant": tenant.id})
-        ids = dict(owner.execute("SELECT id::text, new_id::text FROM moved").fetchall())
-    rollups.rebuild(tenant.here.database, tenant.id)
-    return ids
+@dataclass
+class Clock:
+    """A deployment on such a database, and what sets its clock."""
+
+    app: Flask
+    owner: psycopg.Connection
+
+    @property
+    def here(self) -> Deployment:
+        """The deployment that lives by the clock."""
+        found: Deployment = self.app.extensions["gamify"]
+        return found
+
+    def now(self) -> datetime:
+        """What the clock shows."""
+        [(shown,)] = self.owner.execute("SELECT clock.clock_timestamp()").fetchall()
+        return shown  # type: ignore[no-any-return]
+
+    def set(self, at: datetime = BEGINNING) -> None:
+        """Let it be another time; it goes on from there."""
+        self.owner.execute("UPDATE clock.hands SET shown = %s, since = pg_catalog.clock_timestamp()", [at])
+
+    def pass_by(self, by: timedelta) -> None:
+        """Let time pass."""
+        self.owner.execute("UPDATE clock.hands SET shown = shown + %s", [by])
+
+
+@contextmanager
+def running(servers: EmbeddedServers, settings: Settings, name: str, *, template: str) -> Iterator[Clock]:
+    """A deployment on a database of that name, with a clock that shows `BEGINNING`."""
+    with FileLock(settings.data_dir / "template.lock"):
+        make_database(servers, name, template=template)
+    url = url_of(servers, name)
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(SET_UP)
+        owner.execute(f"ALTER DATABASE {name} SET search_path = clock, pg_catalog, public")
+    app = create_app(replace(settings, database_url=url))
+    app.extensions["gamify"].rollups.close()  # rollups are advanced when a test says so
+    with psycopg.connect(url, autocommit=True) as owner:
+        clock = Clock(app, owner)
+        clock.set()
+        yield clock
+    app.extensions["gamify"].close()
+    with psycopg.connect(url_of(servers, "postgres"), autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,161 +1,229 @@
-"""Whatever happens to tiers, in whatever order: what SQL did follows from the rules as verify has them, to the last row."""
+"""Whatever happens to tiers, in whatever order: each is what a plain model says, and verify finds nothing wrong."""
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from random import Random
-from typing import Any
+from datetime import timedelta
 from uuid import UUID
 
-import psycopg
 import pytest
-from gamify.deployment import Deployment
 from gamify.errors import Conflict, InsufficientPoints
-from gamify.models import Ladder, Tier
-from gamify.services import figures, holds, ladder, ledger, recalculations, reversals, rollups, tiers
+from gamify.services import figures, holds, ledger, recalculations, reversals, rollups, tiers
 from gamify.services.audit import SYSTEM
 from gamify.services.ledger import AWARD, DEDUCT, Movement, Receipt
 from gamify.services.reversals import Reversal
 from gamify.services.tiers import Policy, Qualification
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import text
 
-from tests.clock import pass_by
+from tests.clock import Clock
 from tests.harness import new_tenant
+from tests.tier_model import FOREVER, Model, Person, Rules, end_what_is_due
 
-PEOPLE = ("ana", "bo")
-AMOUNTS = (1, 50, 299, 300, 450, 1000)
-LADDERS: tuple[dict[str, int], ...] = (
-    {"bronze": 0, "silver": 500, "gold": 1500},
-    {"bronze": 0, "silver": 300, "gold": 900},
-    {"bronze": 0, "silver": 700, "gold": 2500},
-    {"bronze": 50, "gold": 500},  # one is gone between others
-    {"silver": 100, "gold": 350, "black": 700},  # the lowest is gone, and a new one on top
-    {"friend": 0, "black": 1000},
-    {},
+PEOPLE = st.sampled_from(["ana", "bo", "cy"])
+AMOUNTS = st.sampled_from([1, 50, 299, 300, 450, 1000])
+LADDERS = st.sampled_from(
+    [
+        {"bronze": 0, "silver": 500, "gold": 1500},
+        {"bronze": 0, "silver": 300, "gold": 900},
+        {"bronze": 50, "gold": 500},  # one is gone between others
+        {"silver": 100, "gold": 350, "black": 700},  # the lowest is gone, and a new one on top
+        {"friend": 0, "black": 1000},
+        {"only": 2_000},
+        {"bronze": 0, "silver": 700, "gold": 2500},
+        {},
+    ]
 )
-WAYS = (None, None, None, Qualification(), Qualification("window", 30), Qualification("year", None, 40))
-POLICIES = (
-    ("now", "keep"),
-    ("now", "keep"),
-    ("now", "keep_until"),
-    ("now", "move_down"),
-    ("next_award", "keep"),
-    ("next_award", "move_down"),
+QUALIFICATIONS = st.sampled_from([Qualification(), Qualification(), Qualification("window", 30), Qualification("year", None, 40)])
+POLICIES = st.sampled_from(
+    [("now", "keep"), ("now", "keep_until"), ("now", "move_down"), ("next_award", "keep"), ("next_award", "keep_until")]
+    + [("next_award", "move_down")]
 )
-DAYS = (1, 10, 31, 40, 200)
-ACTS = {
-    "award": 8, "deduct": 2, "batch": 2, "reverse": 3, "publish": 3, "replace": 1, "requalify": 1, "recalculate": 2,
-    "pin": 2, "unpin": 1, "wait": 1, "end_holds": 1, "sum_up": 2, "verify": 2,
-}  # fmt: skip
-LEVELS = """
-    SELECT p.tier, count(*), sum(p.balance)::bigint FROM participants AS p WHERE tenant_id = :t GROUP BY p.tier ORDER BY p.tier
+DAYS = st.sampled_from([1, 10, 31, 40, 200])
+AN_HOUR = timedelta(hours=1)  # so that nothing ends in the very moment that something else begins
+STAND = """
+    SELECT external_id, (SELECT code FROM tiers AS t WHERE t.tenant_id = p.tenant_id AND t.number = p.tier LIMIT 1), is_held
+    FROM participants AS p WHERE tenant_id = %s
 """
+LEVELS = "SELECT tier, count(*), sum(balance)::bigint FROM participants WHERE tenant_id = :t GROUP BY tier ORDER BY tier"
 
 
 class Tiers(RuleBasedStateMachine):
     """Drives one tenant through everything that can move a tier."""
 
-    def __init__(self, here: Deployment, owner: psycopg.Connection) -> None:
+    def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self.here, self.owner, self.tenant = here, owner, new_tenant(here)
-        self.id, self.database = self.tenant.id, here.database
-        self.entries: list[UUID] = []
+        clock.set()
+        self.clock, self.tenant = clock, new_tenant(clock.here)
+        self.id, self.database = self.tenant.id, clock.here.database
+        self.model = Model({"bronze": 0, "silver": 500, "gold": 1500})
+        self.entries: dict[UUID, tuple[str, str]] = {}  # who, and of which kind
+        self.asked: list[tuple[Movement, Receipt]] = []  # with a key
+        self.cause, self.done = "", 0  # of the recalculation that goes on
 
-    @rule(seed=st.integers(0, 2**32))
-    def act(self, seed: int) -> None:
-        """One rule for all: Hypothesis would leave out most of several in each run, and what must meet would not."""
-        self.dice = Random(seed)
-        [act] = self.dice.choices(list(ACTS), ACTS.values())
-        getattr(self, act)()
+    @initialize(amounts=st.lists(AMOUNTS, min_size=2, max_size=5))
+    def begin(self, amounts: list[int]) -> None:
+        for n, amount in enumerate(amounts):
+            self.award(("ana", "bo")[n % 2], amount)
 
-    def award(self) -> None:
-        who = self.dice.choice(PEOPLE)
-        before = self.level(who)
-        [receipt] = self.post([Movement(AWARD, who, self.dice.choice(AMOUNTS))])
-        assert isinstance(receipt, Receipt)
-        upgrade, after = receipt.tier_upgrade, self.level(who)
-        if upgrade:
-            assert upgrade["level"] == after > (upgrade["previous_level"] or 0)
-        elif before is not None:
-            newest = self.newest()
-            assert after <= before or not newest.is_settled or newest.effect == "now"
+    @rule(who=PEOPLE, amount=AMOUNTS)
+    def award(self, who: str, amount: int) -> None:
+        self.post([Movement(AWARD, who, amount, idempotency_key=f"k{len(self.asked)}")])
 
-    def deduct(self) -> None:
-        self.post([Movement(DEDUCT, self.dice.choice(PEOPLE), self.dice.choice(AMOUNTS))])
+    @rule(people=st.lists(PEOPLE, min_size=2, max_size=5), amount=AMOUNTS)
+    def batch(self, people: list[str], amount: int) -> None:
+        self.post([Movement(AWARD, who, amount) for who in people])
 
-    def batch(self) -> None:
-        self.post([Movement(AWARD, self.dice.choice(PEOPLE), self.dice.choice(AMOUNTS)) for _ in range(4)])
+    @rule(who=PEOPLE, amount=AMOUNTS)
+    def deduct(self, who: str, amount: int) -> None:
+        self.post([Movement(DEDUCT, who, amount)])
 
-    def reverse(self) -> None:
-        if not self.entries:
-            return
-        asked = Reversal(self.dice.choice(self.entries), allow_partial=self.dice.random() < 0.5)
+    def post(self, movements: list[Movement]) -> None:
+        outcomes, now = ledger.post(self.database, self.id, movements), self.clock.now()
+        done = [(m, o) for m, o in zip(movements, outcomes, strict=True) if isinstance(o, Receipt)]
+        for movement, receipt in sorted(done, key=lambda each: each[0].participant_id):
+            who = movement.participant_id
+            self.entries[receipt.transaction_id] = (who, movement.kind)
+            if movement.kind == DEDUCT:
+                self.model.spend(who, now)
+                continue
+            told = receipt.tier_upgrade and (receipt.tier_upgrade["previous_code"], receipt.tier_upgrade["code"])
+            assert told == self.model.earn(who, movement.amount, now)
+            if movement.idempotency_key:
+                self.asked.append((movement, receipt))
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        movement, receipt = data.draw(st.sampled_from(self.asked))
+        assert ledger.post(self.database, self.id, [movement]) == [receipt]
+
+    @precondition(lambda self: self.entries)
+    @rule(data=st.data(), partly=st.booleans())
+    def reverse(self, data: st.DataObject, *, partly: bool) -> None:
+        entry = data.draw(st.sampled_from(list(self.entries)))
+        who, kind = self.entries[entry]
         with suppress(Conflict, InsufficientPoints):
-            done = reversals.reverse(self.database, self.id, asked)
-            self.entries.append(done.transaction_id)
+            done = reversals.reverse(self.database, self.id, Reversal(entry, allow_partial=partly))
+            self.entries[done.transaction_id] = (who, "reversal")
+            if kind == AWARD:
+                self.model.earn(who, -done.amount, self.clock.now())
+            else:
+                self.model.spend(who, self.clock.now())
 
-    def publish(self) -> None:
-        effect, falling = self.dice.choice(POLICIES)
-        until = datetime.now(UTC) + timedelta(days=self.dice.choice(DAYS)) if falling == "keep_until" else None
+    @precondition(lambda self: not self.cause)
+    @rule(thresholds=LADDERS, how=POLICIES, by=QUALIFICATIONS, days=DAYS, ranges=st.sampled_from([0, 1, 9, 9]))
+    def publish(self, thresholds: dict[str, int], how: tuple[str, str], by: Qualification, days: int, ranges: int) -> None:
+        effect, falling = how
+        until = self.clock.now() + timedelta(days=days) if falling == "keep_until" else None
         with self.database.transaction(self.id) as session:
-            if recalculations.going_on(session, self.id):
-                return
-            how = {"policy": Policy(effect, falling, until), "qualification": self.dice.choice(WAYS)}
-            tiers.put(session, self.id, self.dice.choice(LADDERS), {}, **how, actor=SYSTEM)
+            policy = Policy(effect, falling, until)
+            tiers.put(session, self.id, thresholds, {}, policy=policy, actor=SYSTEM, qualification=by)
             tiers.shut(session, self.id)
             if effect == "now":
                 recalculations.begin(session, self.id)
-        for _ in range(self.dice.choice([0, 1, 3, 3])):
-            recalculations.advance(self.database, self.id, most=1)
+        counted = by.window_days or by.grace_days or 0
+        self.model.ladders.append(Rules(thresholds, effect, falling, until or FOREVER, by.basis, counted))
+        if effect == "now":
+            self.cause, self.done = "published", 0
+        for _ in range(ranges):
+            self.go_on(1)
 
-    def replace(self) -> None:
+    @rule(thresholds=LADDERS)
+    def replace(self, thresholds: dict[str, int]) -> None:
         with self.database.transaction(self.id) as session:
-            if recalculations.going_on(session, self.id) is None:
-                tiers.replace(session, self.id, self.dice.choice(LADDERS), actor=SYSTEM)
+            tiers.replace(session, self.id, thresholds, actor=SYSTEM)
+        before = self.model.newest
+        self.model.ladders.append(Rules(thresholds, basis=before.basis, days=before.days))
+        for person in self.model.people.values():
+            self.model.settle(person, self.clock.now())
+        self.model.newest.is_settled = True
 
-    def requalify(self) -> None:
-        self.let_time_pass(31)
+    @precondition(lambda self: not self.cause)
+    @rule(ranges=st.sampled_from([0, 1, 9, 9]))
+    def requalify(self, ranges: int) -> None:
         with self.database.transaction(self.id) as session:
-            if recalculations.going_on(session, self.id) is None and self.newest().basis != "lifetime":
-                recalculations.begin(session, self.id, cause="requalified")
-        recalculations.advance(self.database, self.id)
+            recalculations.begin(session, self.id, cause="requalified")
+        self.cause, self.done = "requalified", 0
+        for _ in range(ranges):
+            self.go_on(1)
 
-    def recalculate(self) -> None:
-        recalculations.advance(self.database, self.id, most=self.dice.randint(1, 3))
+    @precondition(lambda self: self.cause)
+    @rule(most=st.integers(1, 3))
+    def go_on(self, most: int) -> None:
+        is_more = recalculations.advance(self.database, self.id, most=most)
+        if not self.cause:
+            assert not is_more
+            return
+        some = list(self.model.people.values())[self.done : self.done + most]
+        self.done += len(some)
+        assert is_more == (len(some) == most)
+        for person in some:
+            if self.cause == "published" and not self.model.is_settled(person):
+                self.model.settle(person, self.clock.now())
+            elif self.cause == "requalified" and self.model.is_settled(person):
+                self.model.look_anew(person, self.clock.now())
+        if not is_more:
+            self.model.newest.is_settled |= self.cause == "published"
+            self.cause = ""
 
-    def pin(self) -> None:
-        now, who, days = datetime.now(UTC), self.dice.choice(PEOPLE), self.dice.choice([None, *DAYS])
+    @precondition(lambda self: self.model.newest.thresholds)
+    @rule(who=PEOPLE, data=st.data(), days=st.none() | DAYS)
+    def pin(self, who: str, data: st.DataObject, days: int | None) -> None:
+        code = data.draw(st.sampled_from(self.model.newest.codes))
+        if who not in self.model.people:
+            return
+        now = self.clock.now()
+        until = now + timedelta(days=days) if days else None
         with self.database.transaction(self.id) as session:
-            rungs = ladder.in_force(session, self.id)
-            if not rungs or not self.is_known(who):
-                return
-            asked = {"code": self.dice.choice([rung.code for rung in rungs]), "reason": "a friend"}
-            until = now + timedelta(days=days) if days else None
-            holds.pin(session, self.id, who, **asked, until=until, now=now, actor=SYSTEM)
-        assert self.code(who) == asked["code"]
+            holds.pin(session, self.id, who, code=code, reason="a friend", until=until, now=now, actor=SYSTEM)
 
-    def unpin(self) -> None:
-        who = self.dice.choice(PEOPLE)
-        if self.is_known(who):
-            with self.database.transaction(self.id) as session:
-                holds.unpin(session, self.id, who, actor=SYSTEM)
+        def change(person: Person) -> bool:
+            is_another = person.pin != (code, until or FOREVER)
+            person.pin = (code, until or FOREVER)
+            return is_another
 
-    def wait(self) -> None:
-        self.let_time_pass(self.dice.choice(DAYS))
+        if self.model.people[who].pin != (code, until or FOREVER):
+            self.model.change_hold(who, now, change)
 
-    def let_time_pass(self, days: int) -> None:
-        ids = pass_by(self.owner, self.tenant, timedelta(days=days))
-        self.entries = [UUID(ids[str(entry)]) for entry in self.entries]
+    @rule(who=PEOPLE)
+    def unpin(self, who: str) -> None:
+        if who not in self.model.people:
+            return
+        with self.database.transaction(self.id) as session:
+            was_pinned = holds.unpin(session, self.id, who, actor=SYSTEM)
+        assert was_pinned == (self.model.people[who].pin is not None)
 
+        def change(person: Person) -> bool:
+            person.pin = None
+            return True
+
+        if was_pinned:
+            self.model.change_hold(who, self.clock.now(), change)
+
+    @rule(days=DAYS)
+    def wait(self, days: int) -> None:
+        self.clock.pass_by(timedelta(days=days) + AN_HOUR)
+
+    @rule()
     def end_holds(self) -> None:
+        now = self.clock.now()
         with self.database.transaction(self.id) as session:
-            holds.end_due(session, self.id, now=datetime.now(UTC))
+            holds.end_due(session, self.id, now=now)
+        for who, person in self.model.people.items():
+            if any(hold and hold[1] <= now for hold in (person.pin, person.keep)):
+                self.model.change_hold(who, now, lambda each: end_what_is_due(each, now))
 
+    @rule()
     def sum_up(self) -> None:
-        rollups.advance(self.database, self.id)
+        rollups.catch_up(self.database, self.id, seconds=10)
 
+    @invariant()
+    def everybody_stands_where_the_model_says(self) -> None:
+        stand = {who: rest for who, *rest in self.clock.owner.execute(STAND, [self.id])}
+        assert stand == {who: [each.tier, bool(each.pin or each.keep)] for who, each in self.model.people.items()}
+
+    @rule()
     def verify(self) -> None:
         assert self.tenant.differences() == []
         with self.database.transaction(self.id) as session:
@@ -165,58 +233,25 @@ class Tiers(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.verify()
 
-    def post(self, movements: list[Movement]) -> list[Any]:
-        outcomes = ledger.post(self.database, self.id, movements)
-        self.entries += [outcome.transaction_id for outcome in outcomes if isinstance(outcome, Receipt)]
-        return outcomes
 
-    def newest(self) -> Ladder:
-        with self.database.transaction(self.id) as session:
-            found = ladder.newest(session, self.id)
-        assert found
-        return found
-
-    def is_known(self, who: str) -> bool:
-        return self.code(who) is not None
-
-    def code(self, who: str) -> str | None:
-        """The code of the tier held, empty for none; None for somebody unknown."""
-        found = self.owner.execute(
-            "SELECT tier FROM participants WHERE tenant_id = %s AND external_id = %s", [self.id, who]
-        ).fetchone()
-        with self.database.transaction(self.id) as session:
-            known: dict[int, Tier] = dict(ladder.known(session, self.id))
-        return None if found is None else known[found[0]].code if found[0] else ""
-
-    def level(self, who: str) -> int | None:
-        """The level on the ladder in force of the tier held."""
-        found = self.owner.execute(
-            "SELECT tier FROM participants WHERE tenant_id = %s AND external_id = %s", [self.id, who]
-        ).fetchone()
-        if found is None:
-            return None
-        return self.newest().floors[found[0] - 1] if found[0] else 0
-
-
-def drive(here: Deployment, owner: psycopg.Connection, *, examples: int) -> None:
+def drive(clock: Clock, *, examples: int, steps: int = 30) -> None:
     run_state_machine_as_test(
-        lambda: Tiers(here, owner),
+        lambda: Tiers(clock),
         settings=settings(
             max_examples=examples,
-            stateful_step_count=40,
+            stateful_step_count=steps,
             deadline=None,
             database=None,
-            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
 
 
-def test_tiers_follow_from_what_has_happened(here: Deployment, owner: psycopg.Connection):
-    drive(here, owner, examples=40)
+def test_tiers_follow_from_what_has_happened(clock: Clock):
+    drive(clock, examples=40)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_tiers_follow_from_what_has_happened_at_length(here: Deployment, owner: psycopg.Connection):
-    drive(here, owner, examples=300)
+def test_tiers_follow_from_what_has_happened_at_length(clock: Clock):
+    drive(clock, examples=300, steps=60)
