@@ -81,6 +81,8 @@ class Holder:
         ladder = self.ladders[change.ladder_version]
         if change.number_before != self.number:
             yield Wrong(None, f"tier before it was {change.cause}", str(change.number_before), str(self.number))
+        if ladder.version < self.version:
+            yield Wrong(None, f"ladder's version when it was {change.cause}", str(ladder.version), str(self.version))
         is_new = change.cause == "published"
         if is_new and self.awaits_note:
             self.awaits_note = False
