@@ -11,6 +11,7 @@ from gamify.services import (
     figures,
     holds,
     ladder,
+    ledger,
     participants,
     profiles,
     recalculations,
@@ -21,9 +22,12 @@ from gamify.services import (
 )
 from gamify.services.audit import Actor
 from gamify.services.bounds import LONGEST_REASON
+from gamify.services.ledger import AWARD, Movement
 from gamify.services.listing import Wanted
 from gamify.services.tiers import Policy, Qualification
 from sqlalchemy import func, select
+
+from tests.harness import TenantUnderTest, new_tenant
 
 ANA = Actor("user", "ana@shop.example", 7)
 NOW = datetime.now(UTC)
@@ -367,51 +371,40 @@ def test_points_of_the_last_days_count_and_how_many_are_missing_is_true(tenant, 
     assert api.award("p", 1).json["tier_upgrade"]["code"] == "silver"
 
 
-@pytest.mark.parametrize(
-    ("month", "day", "earned_before", "earned", "points", "missing", "since"),
-    [
-        (6, 1, 800, 300, 300, 200, 2026),  # the days of grace are over
-        (1, 10, 800, 300, 800, 1200, 2025),  # last year's are more: of this year's, 500 only catch up
-        (1, 10, 200, 300, 300, 200, 2026),  # this year's are more already
-    ],
-)
-def test_in_days_of_grace_the_better_year_counts_and_what_is_missing_is_earned_this_year(  # a row a year
-    tenant, api, owner, month, day, earned_before, earned, points, missing, since
-):
-    at = datetime(2026, month, day, 12, tzinfo=UTC)
-    for amount in (earned_before, earned):
-        api.award("p", amount)
+@pytest.fixture
+def two_years(here, owner, request) -> TenantUnderTest:
+    """A tenant whose p has earned something last year and this; times are not those of the writing, so nothing is verified."""
+    made = new_tenant(here)
+    ledger.post(here.database, made.id, [Movement(AWARD, "p", amount) for amount in request.param])
     owner.execute("ALTER TABLE ledger_entries DISABLE TRIGGER USER")
-    move = "UPDATE ledger_entries SET created_at = %s WHERE tenant_id = %s AND seq = %s"
-    for seq, instant in ((1, datetime(2025, 7, 1, tzinfo=UTC)), (2, datetime(2026, 1, 2, tzinfo=UTC))):
-        owner.execute(move, [instant, tenant.id, seq])
+    for seq, at in ((1, datetime(2025, 7, 1, tzinfo=UTC)), (2, datetime(2026, 1, 2, tzinfo=UTC))):
+        owner.execute("UPDATE ledger_entries SET created_at = %s WHERE tenant_id = %s AND seq = %s", [at, made.id, seq])
     owner.execute("ALTER TABLE ledger_entries ENABLE TRIGGER USER")
-    with tenant.here.database.transaction(tenant.id) as session:
-        policy = Policy("next_award", "keep")
-        tiers.put(
-            session,
-            tenant.id,
-            LADDER,
-            {},
-            policy=policy,
-            qualification=Qualification("year", None, 31),
-            is_settled=True,
-            actor=ANA,
-        )
-        person = profiles.find(session, tenant.id, "p")
-        counted = ladder.qualifying(session, tenant.id, person, now=at)
-        place = ladder.place(counted.points, ladder.in_force(session, tenant.id), behind=counted.behind)
-        # What is foreseen of more points is what the database makes of them.
-        for more in (1, 199, 200, 500, 501, 1200, 5000):
-            person.total_earned += more
-            after = counting.of(session, ladder.newest(session, tenant.id), person, now=at).points
-            person.total_earned -= more
-            assert counted.after(more).points == after
-        session.rollback()
+    publish(made, LADDER, Policy("next_award", "keep"), qualification=Qualification("year", None, 31))
+    return made
 
-    assert (counted.points, counted.since, place.missing) == (points, datetime(since, 1, 1, tzinfo=UTC), missing)
-    assert counted.until == datetime(since + 1, 1, 1, tzinfo=UTC)
-    assert counted.lasts_until == datetime(since + 1, 2, 1, tzinfo=UTC)
-    owner.execute("ALTER TABLE ledger_entries DISABLE TRIGGER USER")
-    owner.execute("UPDATE ledger_entries SET created_at = %s WHERE tenant_id = %s", [NOW, tenant.id])
-    owner.execute("ALTER TABLE ledger_entries ENABLE TRIGGER USER")
+
+@pytest.mark.parametrize(
+    ("two_years", "at", "expected"),
+    [
+        ((800, 300), datetime(2026, 6, 1, tzinfo=UTC), (300, 2026, 200)),  # the days of grace are over
+        ((800, 300), datetime(2026, 1, 10, tzinfo=UTC), (800, 2025, 1200)),  # of this year's points 500 only catch up
+        ((200, 300), datetime(2026, 1, 10, tzinfo=UTC), (300, 2026, 200)),  # this year's are more already
+    ],
+    indirect=["two_years"],
+)
+def test_in_days_of_grace_the_better_year_counts_and_what_is_missing_is_earned_this_year(two_years, at, expected):
+    points, year, missing = expected
+    with two_years.here.database.transaction(two_years.id) as session:
+        newest, person = ladder.newest(session, two_years.id), profiles.find(session, two_years.id, "p")
+        session.expunge(person)  # whose total is only supposed to be more
+        counted = counting.of(session, newest, person, now=at)
+        place = ladder.place(counted.points, ladder.in_force(session, two_years.id), behind=counted.behind)
+
+        assert (counted.points, counted.since, place.missing) == (points, datetime(year, 1, 1, tzinfo=UTC), missing)
+        assert counted.until == datetime(year + 1, 1, 1, tzinfo=UTC)
+        assert counted.lasts_until == datetime(year + 1, 2, 1, tzinfo=UTC)
+        total = person.total_earned
+        for more in (1, 199, 200, 500, 501, 1200, 5000):
+            person.total_earned = total + more
+            assert counting.of(session, newest, person, now=at).points == counted.after(more).points
