@@ -18,11 +18,13 @@ depends_on = None
 FIRST, LAST = "00.00.00_01", "03.04.00_50"
 
 TABLES = ("procrastinate_workers", "procrastinate_jobs", "procrastinate_periodic_defers", "procrastinate_events")
-OURS_TO_DROP = """
-    SELECT 'FUNCTION ' || oid::regprocedure FROM pg_proc
+# Functions name the tables' rows, tables the types; triggers go with their functions.
+FUNCTIONS = """
+    SELECT oid::regprocedure FROM pg_proc
     WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, 'procrastinate_')
-    UNION ALL
-    SELECT 'TYPE ' || oid::regtype FROM pg_type
+"""
+TYPES = """
+    SELECT oid::regtype FROM pg_type
     WHERE typnamespace = current_schema()::regnamespace AND starts_with(typname, 'procrastinate_') AND typtype IN ('e', 'c')
 """
 
@@ -47,6 +49,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("job_errors")
+    drop("FUNCTION", FUNCTIONS)
     op.execute(f"DROP TABLE {', '.join(TABLES)}")
-    for (what,) in op.get_bind().execute(sa.text(OURS_TO_DROP)).all():
-        op.execute(f"DROP {what} CASCADE")
+    drop("TYPE", TYPES)
+
+
+def drop(kind: str, found: str) -> None:
+    names = op.get_bind().execute(sa.text(found)).scalars().all()
+    op.execute(f"DROP {kind} {', '.join(names)} CASCADE")

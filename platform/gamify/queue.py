@@ -23,6 +23,7 @@ DEFER = text("""
 def defer(
     session: Session,
     name: str,
+    /,
     *,
     tenant_id: int | None = None,
     lock: str | None = None,

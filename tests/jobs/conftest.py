@@ -59,7 +59,7 @@ class Jobs:
     def __init__(self, here: Deployment) -> None:
         self.here = here
 
-    def defer(self, name: str, **arguments: Any) -> int:
+    def defer(self, name: str, /, **arguments: Any) -> int:
         with self.here.database.transaction() as session:
             return queue.defer(session, name, **arguments)
 
@@ -120,5 +120,7 @@ def start(quiet: Settings, jobs: Jobs) -> Iterator[Callable[..., WorkerUnderTest
     for each in started:
         if each.process.poll() is None:
             each.process.kill()
-        each.process.communicate()
+        each.process.wait()
+        if each.process.stdout:
+            each.process.stdout.close()
         sys.stderr.write(each.log.read_text())  # beside the test that failed
