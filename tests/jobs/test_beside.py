@@ -63,9 +63,12 @@ def serve(jobs, quiet: Settings) -> Iterator[Serve]:
 
     yield start
     for process in started:
-        if process.poll() is None:
+        process.terminate()  # one with servers of its own stops them
+        try:
+            process.communicate(timeout=END_WITHIN)
+        except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+            process.communicate()
 
 
 def has_registered(jobs) -> bool:
