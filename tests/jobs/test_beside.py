@@ -49,8 +49,8 @@ Serve = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def serve(jobs, quiet: Settings) -> Iterator[Serve]:
-    """Starts servers in sessions of their own, and ends what is left of them."""
+def serve(jobs, quiet: Settings, data_dir: Path) -> Iterator[Serve]:
+    """Starts servers in sessions of their own, and ends what is left of them before their folder goes."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, using: Settings = quiet) -> "subprocess.Popen[str]":
