@@ -8,13 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gamify.db import Database
-from gamify.errors import Conflict, DomainError, FieldError, Invalid, LockedByOthers
+from gamify.errors import Conflict, DomainError, FieldError, Invalid, Unavailable
 from gamify.models import Ladder, Recalculation, Tier
 from gamify.models.tier import EFFECTS, FALLING
 from gamify.services import audit, drafts, ladder, recalculations, tiers
 from gamify.services.audit import SYSTEM, Actor
 from gamify.services.bounds import LONGEST_REASON, text_problem
-from gamify.services.drafts import Draft, Rung
+from gamify.services.drafts import Content, Draft, Rung
 from gamify.services.tiers import Policy
 
 FEW = 5_000  # participants who are put in place at once
@@ -116,7 +116,7 @@ def finish_soon(database: Database, tenant_id: int) -> bool:
     try:
         while recalculations.advance(database, tenant_id):
             pass
-    except LockedByOthers:
+    except Unavailable:
         return False
     return True
 
@@ -212,12 +212,32 @@ def _put(session: Session, tenant_id: int, draft: Draft, *, policy: Policy, reas
         reason=reason,
         based_on=draft.based_on,
         action="tiers.publish",
+        told=_told(session, tenant_id, draft, policy=policy, reason=reason),
     )
     drafts.remove(session, tenant_id)
     if policy.effect == "now":
         recalculations.begin(session, tenant_id)
     tiers.shut(session, tenant_id)
     return made
+
+
+def _told(
+    session: Session, tenant_id: int, draft: Draft, *, policy: Policy, reason: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the log says of before and after, beside thresholds; no code has a dot in it."""
+    old = drafts.content_of(ladder.newest(session, tenant_id), ladder.in_force(session, tenant_id))
+    before: dict[str, Any] = {"ladder.version": draft.based_on, "ladder.qualification": _days(old)}
+    after = {"ladder.version": draft.based_on + 1, "ladder.qualification": _days(draft.content), "ladder.reason": reason}
+    for each in difference(old.rungs, draft.content.rungs):
+        for name in ("name", "colour"):
+            if name in each.fields:
+                before[f"{each.code}.{name}"] = getattr(each.before, name)
+                after[f"{each.code}.{name}"] = getattr(each.after, name)
+    return before, after | {f"ladder.{name}": value for name, value in _written(policy).items()}
+
+
+def _days(content: Content) -> str:
+    return " ".join(str(said) for said in content.qualification if said is not None)
 
 
 def _publish_scheduled(session: Session, tenant_id: int, *, now: datetime) -> Ladder | None:

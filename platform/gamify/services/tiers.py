@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session
@@ -106,10 +106,12 @@ def put(
     reason: str | None = None,
     based_on: int | None = None,
     action: str = "tiers.replace",
+    told: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
 ) -> Ladder:
     """Add a version of the ladder, which is in force from then on; nobody is moved by this alone.
 
-    How to qualify stays as it was unless said. Raises `Conflict` if version `based_on` is not in force any more.
+    How to qualify stays as it was unless said. The audit log says `action`, and what is `told` of before and after beside
+    the thresholds. Raises `Conflict` if version `based_on` is not in force any more.
     """
     one_change_at_a_time(session, tenant_id)
     before = ladder.newest(session, tenant_id)
@@ -122,7 +124,7 @@ def put(
     session.flush()
     session.add_all(_rungs(newest, in_order(thresholds), looks))
     session.flush()
-    said = {"before": was or None, "after": dict(in_order(thresholds))}
+    said = {"before": {**was, **told[0]} or None, "after": {**dict(in_order(thresholds)), **told[1]}}
     audit.record(session, tenant_id, actor, action=action, subject="tiers", **said)
     return newest
 
