@@ -1,6 +1,7 @@
 """Publishing: a draft becomes the ladder in force, at once or at a set time; and the versions that there have been."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -76,10 +77,15 @@ def publish(
     return _put(session, tenant_id, draft, policy=policy, reason=reason, actor=actor)
 
 
-def cancel(session: Session, tenant_id: int, *, actor: Actor) -> Draft:
-    """Let the draft wait to publish itself no longer. Raises `Conflict` if it does not wait."""
+def cancel(session: Session, tenant_id: int, *, actor: Actor, revision: int | None = None) -> Draft:
+    """Let the draft wait to publish itself no longer.
+
+    Raises `Conflict` if it does not wait, and `DraftChanged` unless `revision` is its own.
+    """
     tiers.one_change_at_a_time(session, tenant_id)
     draft = drafts.of(session, tenant_id)
+    if revision is not None:
+        drafts.check_seen(draft, revision)
     if draft.publish_at is None:
         raise Conflict("The draft does not wait to be published: it was published already, or never meant to be.")
     said = {"revision": draft.revision, "publish_at": draft.publish_at.isoformat()}
@@ -113,12 +119,11 @@ def finish_soon(database: Database, tenant_id: int) -> bool:
         found = recalculations.going_on(session, tenant_id)
     if found is None or found.total_count > FEW:
         return found is None
-    try:
-        while recalculations.advance(database, tenant_id):
-            pass
-    except Unavailable:
-        return False
-    return True
+    with suppress(Unavailable):
+        for _ in range(1 + FEW // recalculations.AT_ONCE):
+            if not recalculations.advance(database, tenant_id):
+                return True
+    return False
 
 
 def versions(session: Session, tenant_id: int, *, before: int | None = None, limit: int) -> list[Version]:
