@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import AbstractContextManager, nullcontext
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -22,6 +23,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
 from gamify.app import create_app
+from gamify.cli.companion import Companion
 from gamify.cli.demo import describe, fill
 from gamify.cli.shared import with_deployment
 from gamify.deployment import Deployment
@@ -42,8 +44,11 @@ GRACE = 10  # seconds a worker may take to finish what it has begun
     "--workers", default=lambda: min(4, len(os.sched_getaffinity(0))), type=click.IntRange(1), help="Processes; one a core."
 )
 @click.option("--demo", "is_demo", is_flag=True, help="Fill the demo tenant first; take the next port if this one is taken.")
+@click.option(
+    "--with-worker/--no-worker", "has_worker", default=None, help="Run background jobs too; as a rule with an embedded database."
+)
 @with_deployment
-def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool) -> None:
+def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool, has_worker: bool | None) -> None:
     """Serve the API and the dashboard."""
     demo = fill(here) if is_demo else None
     free = next((p for p in range(port, port + (PORTS_TO_TRY if is_demo else 1)) if _is_free(host, p)), None)
@@ -58,7 +63,8 @@ def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool) -
         greeting = _greeting(f"http://{_in_url(host)}:{free}", demo, moved)
     _hear_ctrl_c_alone()
     threading.Thread(target=_greet_when_ready, args=(host, free, greeting), daemon=True).start()
-    server("gamify.cli.serve:worker_app", host=host, port=free, workers=workers).serve()
+    with _companion(here, has_worker):
+        server("gamify.cli.serve:worker_app", host=host, port=free, workers=workers).serve()
 
 
 def worker_app() -> Flask:
@@ -110,6 +116,11 @@ def _hear_ctrl_c_alone() -> None:
             signal.pthread_kill(main, signal.SIGTERM)
 
     threading.Thread(target=wait, name="ctrl-c", daemon=True).start()
+
+
+def _companion(here: Deployment, has_worker: bool | None) -> AbstractContextManager[object]:
+    is_wanted = here.settings.database_url is None if has_worker is None else has_worker
+    return Companion() if is_wanted else nullcontext()
 
 
 def _lend_servers(here: Deployment) -> None:
