@@ -1,5 +1,7 @@
 """Tiers: the ladder in force, its draft, what publishing that would do, publishing it, and former versions."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +31,7 @@ from gamify.api.tier_schemas import (
 )
 from gamify.api.tier_shapes import at, show_draft, show_ladder, show_mover, show_part, show_recalculation, show_tier, show_version
 from gamify.deployment import database
+from gamify.errors import Invalid
 from gamify.services import answers, drafts, ladder, overview, previews, publishing, recalculations
 from gamify.services.audit import Actor
 from gamify.services.drafts import LONGEST_TEXT, Content, Rung
@@ -139,14 +142,12 @@ class Preview(MethodView):
         ask again with `continue_from` until it is true.
         """
         tenant_id, now = caller().tenant_id, datetime.now(UTC)
-        policy, movers = _policy(body), None
+        policy = _policy(body)
         publishing.check(policy, None, at=None, now=now)
-        with database().snapshot(tenant_id) as session:
+        with naming(tally="continue_from"), database().snapshot(tenant_id) as session:
             content = _content(session, tenant_id, body)
             part = previews.part(session, tenant_id, content, policy, now=now, so_far=body["continue_from"])
-            if body["movers"] is not None:
-                found = previews.movers(session, tenant_id, content, policy, now=now, **body["movers"])
-                movers = {"participants": [show_mover(row) for row in found.rows], "next_cursor": found.cursor}
+            movers = _movers(session, tenant_id, content, policy, now=now, asked=body["movers"])
         return answer({**show_part(part), "movers": movers})
 
 
@@ -175,7 +176,8 @@ class Publish(MethodView):
             return {"version": made.version if made else None, "publish_at": at(body["publish_at"])}
 
         said = {name: at(value) if isinstance(value, datetime) else value for name, value in body.items()}
-        done = answers.once(database(), tenant_id, act, key=key, fingerprint=fingerprint("tiers-publish", said))
+        with naming(at="publish_at"):
+            done = answers.once(database(), tenant_id, act, key=key, fingerprint=fingerprint("tiers-publish", said))
         publishing.finish_soon(database(), tenant_id)
         return answer(done.value, {"Idempotent-Replayed": "true"} if done.is_replay else {})
 
@@ -241,6 +243,27 @@ def _actor() -> Actor:
 
 def _policy(body: dict[str, Any]) -> Policy:
     return Policy(body["effect"], body["falling"], body["kept_until"])
+
+
+@contextmanager
+def naming(**fields: str) -> Iterator[None]:
+    """Name fields as the request does, where a service calls them otherwise."""
+    try:
+        yield
+    except Invalid as error:
+        if type(error) is not Invalid:  # what has a code of its own names its own fields
+            raise
+        raise Invalid([each._replace(field=fields.get(each.field, each.field)) for each in error.errors]) from error
+
+
+def _movers(
+    session: Session, tenant_id: int, content: Content, policy: Policy, *, now: datetime, asked: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    if asked is None:
+        return None
+    with naming(**{name: f"movers.{name}" for name in asked}):
+        found = previews.movers(session, tenant_id, content, policy, now=now, **asked)
+    return {"participants": [show_mover(row) for row in found.rows], "next_cursor": found.cursor}
 
 
 def _content(session: Session, tenant_id: int, body: dict[str, Any]) -> Content:

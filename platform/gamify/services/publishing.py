@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from gamify import queue
 from gamify.db import Database
 from gamify.errors import Conflict, DomainError, FieldError, Invalid, Unavailable
 from gamify.models import Ladder, Recalculation, Tier
@@ -222,6 +223,7 @@ def _put(session: Session, tenant_id: int, draft: Draft, *, policy: Policy, reas
     drafts.remove(session, tenant_id)
     if policy.effect == "now":
         recalculations.begin(session, tenant_id)
+        queue.defer(session, "recalculate", tenant_id=tenant_id)
     tiers.shut(session, tenant_id)
     return made
 
