@@ -94,7 +94,8 @@ def show_shift(shift: Shift) -> dict[str, Any]:
 def show_mover(mover: Mover) -> dict[str, Any]:
     """Return somebody who would move."""
     said = mover._asdict()
-    return {**said, "before": said.pop("before_code"), "after": said.pop("after_code")}
+    before, after = said.pop("before_code"), said.pop("after_code")
+    return {**said, "before": before, "after": after}
 
 
 def show_version(version: Version) -> dict[str, Any]:
