@@ -69,8 +69,8 @@ def search(session: Session, tenant_id: int, wanted: Wanted, *, after: str | Non
 
 
 def every(session: Session, tenant_id: int, wanted: Wanted) -> Iterator[Any]:
-    """Yield all who match, in the order asked for, without holding them all."""
-    query = listing.sorted_as(listing.everybody(tenant_id, wanted), wanted)
+    """Yield all who match with their `display_name`, in the order asked for, without holding them all."""
+    query = listing.sorted_as(listing.named(tenant_id, listing.everybody(tenant_id, wanted)), wanted)
     with session.execute(query.execution_options(yield_per=AT_ONCE)) as rows:
         yield from rows
 
@@ -107,13 +107,13 @@ class _Question:
 
     def _within(self, reach: int) -> Sequence[Any] | None:
         """Those who match among the next `reach` in order; None if that leaves the question open."""
-        rows = self.session.execute(listing.matching(self._in_order(reach), self.wanted, limit=self.limit)).all()
+        rows = self.session.execute(listing.matching(self.tenant_id, self._in_order(reach), self.wanted, limit=self.limit)).all()
         found = [row for row in rows if row.is_match]
         is_settled = len(found) == self.limit or not rows or rows[0].seen < reach
         return found if is_settled else None
 
     def _numbers(self) -> list[int] | None:
-        """The numbers of those whose ids have the fragment, if that is asked for and they are few."""
+        """The numbers of those whose ids or names have the fragment, if that is asked for and they are few."""
         if not self.wanted.fragment or self.wanted.is_prefix:
             return None
         query = listing.with_fragment(self.tenant_id, self.wanted.fragment, most=FEW + 1)
