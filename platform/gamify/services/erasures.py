@@ -5,12 +5,15 @@ by whoever advances erasures next; what is left to do is in `erasures`.
 """
 
 import time
+from contextlib import suppress
+from datetime import datetime
 from uuid import uuid4
 
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from gamify.db import Database
+from gamify.errors import Unavailable
 from gamify.models import Erasure, ParticipantDetails, TierHold
 from gamify.services import audit, details, rollups
 from gamify.services.audit import Actor
@@ -22,11 +25,11 @@ PREFIX = "erased-"
 BLANK = text("SELECT participant_blank(:tenant_id, :participant_id, :after, :until)")
 
 
-def erase(session: Session, tenant_id: int, participant_id: str, *, actor: Actor) -> None:
+def erase(session: Session, tenant_id: int, participant_id: str, *, actor: Actor) -> datetime:
     """Forget who a participant is: id, name, attributes, reasons of holds. Their entries stay, and so do all sums.
 
     The id is free from then on: an award to it makes somebody new. Words in entries and changes of tier are left for
-    `advance`. Raises `NotFound`, for who is erased already as well.
+    `advance`. Returns when that was. Raises `NotFound`, for who is erased already as well.
     """
     rollups.hold(session, tenant_id)  # or a new standing of theirs could hold the id
     participant = details.get_locked(session, tenant_id, participant_id)
@@ -35,9 +38,11 @@ def erase(session: Session, tenant_id: int, participant_id: str, *, actor: Actor
     session.execute(update(TierHold).filter_by(**whose).values(reason=None))
     session.add(Erasure(**whose, entry_count=participant.entry_count))
     participant.external_id = f"{PREFIX}{uuid4()}"
-    participant.erased_at = func.clock_timestamp()
+    erased_at: datetime = session.scalars(select(func.clock_timestamp())).one()
+    participant.erased_at = erased_at
     session.flush()
     audit.record(session, tenant_id, actor, action="participant.erase", subject=f"participant {participant.id}")
+    return erased_at
 
 
 def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
@@ -60,9 +65,11 @@ def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
 
 
 def catch_up(database: Database, tenant_id: int, *, seconds: float = QUICK) -> bool:
-    """Advance until no words are left, for so long at most; return whether none are."""
+    """Advance until no words are left, for so long at most; return whether none are. Without a database, next time will do."""
     give_up_at = time.monotonic() + seconds
-    while advance(database, tenant_id):
-        if time.monotonic() > give_up_at:
-            return False
-    return True
+    with suppress(Unavailable):
+        while advance(database, tenant_id):
+            if time.monotonic() > give_up_at:
+                return False
+        return True
+    return False
