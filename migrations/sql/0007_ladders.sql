@@ -121,7 +121,7 @@ BEGIN
         ladder_version = in_ladder.version,
         is_held = is_pinned OR in_settled.is_kept
     WHERE tenant_id = in_tenant AND id = in_holder.id;
-    IF number_after <> in_holder.tier AND NOT in_is_told OR in_settled.is_kept AND NOT was_kept
+    IF number_after <> in_holder.tier AND NOT in_is_told OR in_settled.is_kept <> was_kept
        OR in_cause NOT IN ('published', 'requalified') THEN
         INSERT INTO tier_changes (
             tenant_id, participant_id, after_seq, at, cause, ladder_version, number_before, number_after, is_kept, reason, changed_by)

@@ -1,7 +1,7 @@
 """The end of a person's data: who they are goes at once and for good, the sums stay.
 
-The words in their entries follow in small transactions, newest word last. That can be interrupted anywhere and is taken up
-by whoever advances erasures next; what is left to do is in `erasures`.
+The words in their entries follow in small transactions: as many as are quick at once, the rest by the job `blank_erased`.
+That can be interrupted anywhere; what is left to do is in `erasures`.
 """
 
 import time
@@ -12,6 +12,7 @@ from uuid import uuid4
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
+from gamify import queue
 from gamify.db import Database
 from gamify.errors import Unavailable
 from gamify.models import Erasure, ParticipantDetails, TierHold
@@ -41,6 +42,7 @@ def erase(session: Session, tenant_id: int, participant_id: str, *, actor: Actor
     erased_at: datetime = session.scalars(select(func.clock_timestamp())).one()
     participant.erased_at = erased_at
     session.flush()
+    queue.defer(session, "blank_erased", tenant_id=tenant_id, lock=f"erasures of {tenant_id}")
     audit.record(session, tenant_id, actor, action="participant.erase", subject=f"participant {participant.id}")
     return erased_at
 
