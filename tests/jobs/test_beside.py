@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,12 @@ def workers_of(parent: int) -> set[int]:
         if int(fields[1]) == parent and "--with-parent" in command and fields[0] != "Z":
             found.add(int(stat.parent.name))
     return found
+
+
+def worker_of(server: "subprocess.Popen[str]") -> int:
+    """The worker of a server; it starts when the server is ready."""
+    wait_until(lambda: len(workers_of(server.pid)) == 1)
+    return workers_of(server.pid).pop()
 
 
 def is_alive(pid: int) -> bool:
@@ -68,7 +75,7 @@ def has_registered(jobs) -> bool:
 @pytest.mark.parametrize(("sent", "to_all"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
 def test_a_signal_ends_the_worker_too(jobs, serve, sent, to_all):
     server = serve("--with-worker")
-    (worker,) = workers_of(server.pid)
+    worker = worker_of(server)
     wait_until(lambda: has_registered(jobs))
 
     (os.killpg if to_all else os.kill)(server.pid, sent)
@@ -80,7 +87,7 @@ def test_a_signal_ends_the_worker_too(jobs, serve, sent, to_all):
 
 def test_a_killed_server_leaves_no_worker_behind(jobs, serve):
     server = serve("--with-worker")
-    (worker,) = workers_of(server.pid)
+    worker = worker_of(server)
     wait_until(lambda: has_registered(jobs))
 
     server.kill()
@@ -90,7 +97,7 @@ def test_a_killed_server_leaves_no_worker_behind(jobs, serve):
 
 def test_a_worker_that_dies_comes_again(jobs, serve):
     server = serve("--with-worker")
-    (worker,) = workers_of(server.pid)
+    worker = worker_of(server)
 
     os.kill(worker, signal.SIGKILL)
 
@@ -103,6 +110,7 @@ def test_a_worker_that_dies_comes_again(jobs, serve):
 def test_it_starts_one_with_an_embedded_database_alone_unless_told_otherwise(serve, quiet, data_dir):
     embedded = replace(quiet, data_dir=data_dir, database_url=None, redis_url=None, secret_key="", api_key_pepper="")
 
-    assert len(workers_of(serve(using=embedded).pid)) == 1
-    assert workers_of(serve("--no-worker", using=embedded).pid) == set()
-    assert workers_of(serve().pid) == set()
+    assert worker_of(serve(using=embedded))
+    without = [serve("--no-worker", using=embedded), serve()]
+    time.sleep(2)
+    assert [workers_of(each.pid) for each in without] == [set(), set()]

@@ -5,8 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from types import TracebackType
-from typing import Self
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +15,7 @@ STEADY = 60.0  # seconds after which a death is not one of a row
 
 
 class Companion:
-    """Keeps a worker running from `with` to its end.
+    """Keeps a worker running from `start` to `close`.
 
     The worker ends when its standard input does, which the kernel closes even if this process is killed.
     """
@@ -25,14 +23,12 @@ class Companion:
     def __init__(self) -> None:
         self._ended, self._turn = threading.Event(), threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._keep, name="companion", daemon=True)
 
-    def __enter__(self) -> Self:
-        """Start it."""
-        self._thread.start()
-        return self
+    def start(self) -> None:
+        """Start it, unless that is too late."""
+        threading.Thread(target=self._keep, name="companion", daemon=True).start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
         """End it, if need be by force."""
         self._ended.set()
         with self._turn:

@@ -12,7 +12,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import closing
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -62,8 +63,10 @@ def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool, h
         moved = "" if free == port else f" (port {port} is taken)"
         greeting = _greeting(f"http://{_in_url(host)}:{free}", demo, moved)
     _hear_ctrl_c_alone()
-    threading.Thread(target=_greet_when_ready, args=(host, free, greeting), daemon=True).start()
-    with _companion(here, has_worker):
+    with closing(Companion()) as companion:
+        # Beside a server that starts, it would double the time that takes.
+        then = companion.start if _wants_worker(here, has_worker) else None
+        threading.Thread(target=_greet_when_ready, args=(host, free, greeting, then), daemon=True).start()
         server("gamify.cli.serve:worker_app", host=host, port=free, workers=workers).serve()
 
 
@@ -118,9 +121,8 @@ def _hear_ctrl_c_alone() -> None:
     threading.Thread(target=wait, name="ctrl-c", daemon=True).start()
 
 
-def _companion(here: Deployment, has_worker: bool | None) -> AbstractContextManager[object]:
-    is_wanted = here.settings.database_url is None if has_worker is None else has_worker
-    return Companion() if is_wanted else nullcontext()
+def _wants_worker(here: Deployment, has_worker: bool | None) -> bool:
+    return here.settings.database_url is None if has_worker is None else has_worker
 
 
 def _lend_servers(here: Deployment) -> None:
@@ -150,7 +152,7 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def _greet_when_ready(host: str, port: int, greeting: str) -> None:
+def _greet_when_ready(host: str, port: int, greeting: str, then: Callable[[], None] | None) -> None:
     reachable = EVERY_ADDRESS.get(host, host)
     while True:
         try:
@@ -159,6 +161,8 @@ def _greet_when_ready(host: str, port: int, greeting: str) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     click.echo(greeting)
+    if then is not None:
+        then()
 
 
 def _greeting(url: str, demo: Demo | None, moved: str) -> str:
