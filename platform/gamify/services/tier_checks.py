@@ -48,7 +48,9 @@ def _wrong(session: Session, of: Range) -> Iterator[tuple[Any, ...]]:
     changes, holds = _changes(session, of), _holds(session, of)
     entries = _entries(session, of)
     following = next(entries, None)
-    people = select(P.id, P.tier, P.ladder_version, P.is_held).where(*_among(P.tenant_id, P.id, of), _chosen(P.id, of)).order_by(P.id)
+    people = (
+        select(P.id, P.tier, P.ladder_version, P.is_held).where(*_among(P.tenant_id, P.id, of), _chosen(P.id, of)).order_by(P.id)
+    )
     for number, *row in session.execute(people).all():
         mine: Sequence[LedgerEntry] = []
         if following and following[0] == number:
