@@ -23,6 +23,9 @@ from dashboard.views import (
     settings,
     sign_in,
     tenants,
+    tier_draft,
+    tier_preview,
+    tier_publication,
     tiers,
 )
 
@@ -43,6 +46,9 @@ VIEWS = (
     settings,
     sign_in,
     tenants,
+    tier_draft,
+    tier_preview,
+    tier_publication,
     tiers,
 )
 
