@@ -5,10 +5,9 @@ from random import Random
 
 import pytest
 from gamify.errors import Invalid
-from gamify.services import holds, previews, settling, tallies
+from gamify.services import holds, ladder, previews, rollups
 from gamify.services.drafts import Content, Rung
-from gamify.services.previews import Flow, Movers, Preview
-from gamify.services.tallies import Tally
+from gamify.services.previews import Flow, Movers, Part, Preview
 from gamify.services.tiers import Policy, Qualification
 
 from tests.harness import TenantUnderTest, new_tenant
@@ -151,22 +150,49 @@ def test_a_preview_changes_nothing(shop):
     assert tiers_of(shop) == before
 
 
+def part(t: TenantUnderTest, wanted: Content, so_far: str | None = None) -> Part:
+    with t.here.database.snapshot(t.id) as session:
+        return previews.part(session, t.id, wanted, MOVE_DOWN, now=now(), so_far=so_far, seconds=0, most=2)
+
+
 def test_counted_little_by_little_it_is_the_same(shop):
     wanted = content(Qualification("window", 30), bronze=0, silver=510, gold=2500)
-    whole, tally = preview(shop, wanted), Tally()
-    while not tally.is_finished:
-        with shop.here.database.snapshot(shop.id) as session:
-            plan = settling.plan(session, shop.id, wanted, MOVE_DOWN, now=now())
-            tally = tallies.go_on(session, plan, Tally.read(tally.write()), most=2)
+    rollups.rebuild(shop.here.database, shop.id)
+    first = part(shop, wanted)
+    second = part(shop, wanted, first.rest)
+    third = part(shop, wanted, second.rest)
 
-    assert tally.done_count == 5
-    assert previews.shown(plan, tally) == whole
+    assert [(each.done_count, each.total_count, each.preview.total) for each in (first, second, third)] == [
+        (2, 5, 2),
+        (4, 5, 4),
+        (5, 5, 5),
+    ]
+    assert (third.rest, third.preview) == (None, preview(shop, wanted))
+    with pytest.raises(Invalid, match="begin it again"):
+        part(shop, content(Qualification("window", 31), bronze=0), first.rest)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "[1,2,3,4,5]", '[[],[["a",1,2,[]]],1,1,true]', "[" * 9_999])
-def test_a_tally_that_is_none_is_refused(text):
+def test_where_every_point_counts_a_preview_is_whole_at_once(shop):
+    assert part(shop, content(bronze=0)) == (preview(shop, content(bronze=0)), 5, 5, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "[]",
+        "null",
+        "[1,2,3,4,5,6]",
+        '["m","2026-01-01",[],[],1,1]',
+        '["m","2026-01-01T00:00:00Z",[[1,1]],[],1,1]',
+        '["m","2026-01-01T00:00:00Z",[],[["a",1,2,[]]],1,1]',
+        '["m","2026-01-01T00:00:00Z",[],[],1e9,1]',
+        "[" * 99_999,
+    ],
+)
+def test_what_is_no_part_of_a_preview_is_refused(shop, text):
     with pytest.raises(Invalid):
-        Tally.read(text)
+        part(shop, content(Qualification("window", 30), bronze=0), text)
 
 
 def history(random: Random, people: list[str]) -> list[Event]:
@@ -200,7 +226,7 @@ def test_publishing_does_to_each_participant_what_the_preview_says(here, seed):
         if random.random() < 0.6 and wanted.rungs:  # so that somebody is pinned, to what may go
             publish(t, any_content(random), any_policy(random))
             with here.database.transaction(t.id) as session:
-                codes = [tier.code for tier in previews.settling.ladder.in_force(session, t.id)]
+                codes = [tier.code for tier in ladder.in_force(session, t.id)]
             for one in random.sample(people, 3) if codes else []:
                 pin(t, one, random.choice(codes))
         assert_foreseen(t, wanted, policy, people)

@@ -124,13 +124,18 @@ def discard(session: Session, tenant_id: int, *, actor: Actor) -> None:
     audit.record(session, tenant_id, actor, action="tiers.discard", subject="draft", before=said)
 
 
-def restore(session: Session, tenant_id: int, version: int, *, actor: Actor) -> Draft:
-    """Make a former version of the ladder the draft, in the place of the one there is. Raises `NotFound`, `Conflict`."""
+def restore(session: Session, tenant_id: int, version: int, *, actor: Actor, revision: int | None = None) -> Draft:
+    """Make a former version of the ladder the draft, in the place of the one there is.
+
+    Raises `NotFound`, `Conflict` while that waits to publish itself, and `DraftChanged` unless `revision` is its own.
+    """
     former = session.get(Ladder, (tenant_id, version))
     if former is None:
         raise NotFound(f"There is no version {version} of the tiers.")
     tiers.one_change_at_a_time(session, tenant_id)
     now = of(session, tenant_id)
+    if revision is not None:
+        check_seen(now, revision)
     check_unscheduled(now)
     rungs = select(Tier).where(Tier.tenant_id == tenant_id, Tier.ladder_version == version).order_by(Tier.level)
     content = content_of(former, session.scalars(rungs).all())

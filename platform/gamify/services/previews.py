@@ -1,5 +1,6 @@
 """Previews: what publishing a draft would do to everybody, from the data as they are; nothing is changed."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from gamify.errors import FieldError, Invalid
 from gamify.services import cursor as cursors
-from gamify.services import settling, tallies
+from gamify.services import recalculations, settling, tallies
 from gamify.services.cursor import Cursor
 from gamify.services.drafts import LIFETIME, Content, Rung
 from gamify.services.settling import Plan
@@ -20,6 +21,7 @@ from gamify.services.tiers import Policy
 
 DIRECTIONS = ("rise", "fall", "kept")
 NO_TIER = ""  # as a code
+PATIENCE = 2.0  # s for a part of a preview
 
 MOVERS = """
     SELECT id, external_id, points, tier, tier_after, is_pinned, is_kept, place_after - place_before AS rise FROM settled
@@ -82,18 +84,55 @@ class Preview:
     surprises: Sequence[Surprise]
 
 
+class Part(NamedTuple):
+    """A preview of those counted so far, and what to go on with; without a rest it is whole."""
+
+    preview: Preview
+    done_count: int
+    total_count: int
+    rest: str | None
+
+
 def preview(session: Session, tenant_id: int, content: Content, policy: Policy, *, now: datetime) -> Preview:
     """Return what publishing would do to everybody, now or at each one's next award. Raises `Invalid`.
 
-    Where points count for a time only, it looks at every ledger: see `takes_long`.
+    Where points count for a time only, it looks at every ledger: see `part`.
     """
     plan = settling.plan(session, tenant_id, content, policy, now=now)
     return shown(plan, tallies.everybody(session, plan))
 
 
 def takes_long(content: Content) -> bool:
-    """Whether a preview has to look at every ledger; then `tallies.go_on` counts little by little what `shown` shows."""
+    """Whether a preview has to look at every ledger, which is for `part` to do."""
     return content.qualification.basis != LIFETIME
+
+
+def part(
+    session: Session,
+    tenant_id: int,
+    content: Content,
+    policy: Policy,
+    *,
+    now: datetime,
+    so_far: str | None = None,
+    seconds: float = PATIENCE,
+    most: int = AT_ONCE,
+) -> Part:
+    """Return a preview as far as it can be counted in about so many seconds; `rest` of it is what to go on with.
+
+    Where all points ever earned count, it is always whole. Raises `Invalid`, also for what is no `rest` of this preview.
+    """
+    tally = Tally.read(so_far) if so_far else None
+    plan = settling.plan(session, tenant_id, content, policy, now=tally.at if tally else now)
+    end = time.monotonic() + seconds
+    tally = tally or (Tally(plan.mark, now) if plan.counts_a_time else tallies.everybody(session, plan))
+    while not tally.is_finished:
+        tallies.go_on(session, plan, tally, most=most)
+        if time.monotonic() >= end:
+            break
+    rest = None if tally.is_finished else tally.write()
+    total = tally.done_count if rest is None else max(recalculations.people(session, tenant_id), tally.done_count)
+    return Part(shown(plan, tally), tally.done_count, total, rest)
 
 
 def shown(plan: Plan, counted: Tally) -> Preview:

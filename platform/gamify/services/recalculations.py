@@ -24,13 +24,16 @@ def begin(session: Session, tenant_id: int, *, cause: str = "published") -> Reca
     newest = ladder.newest(session, tenant_id)
     if newest is None:
         raise ValueError("There is no ladder.")
-    counted = select(func.coalesce(func.sum(TierStanding.participant_count), 0)).where(TierStanding.tenant_id == tenant_id)
-    made = Recalculation(
-        tenant_id=tenant_id, cause=cause, ladder_version=newest.version, total_count=int(session.scalars(counted).one())
-    )
+    made = Recalculation(tenant_id=tenant_id, cause=cause, ladder_version=newest.version, total_count=people(session, tenant_id))
     session.add(made)
     session.flush()
     return made
+
+
+def people(session: Session, tenant_id: int) -> int:
+    """Return about how many participants there are."""
+    counted = select(func.coalesce(func.sum(TierStanding.participant_count), 0)).where(TierStanding.tenant_id == tenant_id)
+    return int(session.scalars(counted).one())
 
 
 def going_on(session: Session, tenant_id: int) -> Recalculation | None:

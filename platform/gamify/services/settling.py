@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from gamify.models import Ladder, Tier
 from gamify.services import drafts, ladder, tiers
 from gamify.services.drafts import Content
+from gamify.services.idempotency import fingerprint
 from gamify.services.tiers import Policy
 
 OF_LIFETIME = "p.total_earned"
@@ -60,6 +61,18 @@ class Plan:
     content: Content
     counts_otherwise: bool  # whether other points count than those of the ladder in force
     values: Mapping[str, Any]
+
+    @property
+    def now(self) -> datetime:
+        """The instant that it is about."""
+        at: datetime = self.values["now"]
+        return at
+
+    @property
+    def mark(self) -> str:
+        """What tells it from plans of other ladders and policies."""
+        said = {name: value for name, value in self.values.items() if name != "now"}
+        return fingerprint("plan", said).hex()
 
     @property
     def counts_a_time(self) -> bool:

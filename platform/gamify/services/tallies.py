@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
@@ -38,6 +39,8 @@ SURPRISES = """
     ) AS ranked
     WHERE nearness <= :most ORDER BY nearness, missing, external_id LIMIT :most
 """
+INT64 = range(-(2**63), 2**63)
+NO_TALLY = Invalid([FieldError("tally", "This is not where this preview goes on; begin it again.")])
 SOME = "SELECT * FROM participants WHERE tenant_id = :tenant_id AND id > :done_until ORDER BY id LIMIT :at_once"
 
 
@@ -62,8 +65,10 @@ class Surprise(NamedTuple):
 
 @dataclass
 class Tally:
-    """What has been counted so far, in ranges of participants' internal ids."""
+    """What has been counted so far, in ranges of participants' internal ids: of one ladder (`mark`), as of one instant."""
 
+    mark: str
+    at: datetime
     counts: Counter[Group] = field(default_factory=Counter)
     near: list[Surprise] = field(default_factory=list)
     done_until: int = -(2**63)
@@ -73,30 +78,48 @@ class Tally:
     def write(self) -> str:
         """Return it as text, for whoever goes on later."""
         counts = [[*group, people] for group, people in self.counts.items()]
-        return json.dumps([counts, self.near, self.done_until, self.done_count, self.is_finished])
+        return json.dumps([self.mark, self.at.isoformat(), counts, self.near, self.done_until, self.done_count])
 
     @classmethod
     def read(cls, written: str) -> "Tally":
         """Return what `write` has written. Raises `Invalid`."""
         try:
-            counts, near, done_until, done_count, is_finished = json.loads(written)
+            mark, at, counts, near, done_until, done_count = json.loads(written)
             people = Counter({Group(*map(int, group)): int(n) for *group, n in counts})  # type: ignore[arg-type]  # flags are numbers
             surprises = [Surprise(str(who), int(points), int(missing), Rung(*rung)) for who, points, missing, rung in near]
-            return cls(people, surprises, int(done_until), int(done_count), bool(is_finished))
+            return cls(str(mark), _aware(at), people, surprises, _id(done_until), int(done_count))
         except (ValueError, TypeError, RecursionError, OverflowError) as error:
-            raise Invalid([FieldError("tally", "This is not where a preview goes on; begin it again.")]) from error
+            raise NO_TALLY from error
+
+
+def _aware(written: str) -> datetime:
+    at = datetime.fromisoformat(written)
+    if at.utcoffset() is None:
+        raise ValueError(written)
+    return at
+
+
+def _id(number: int) -> int:
+    if type(number) is not int or number not in INT64:
+        raise ValueError(number)
+    return number
 
 
 def everybody(session: Session, plan: Plan) -> Tally:
     """Count all participants in one go."""
-    counted = Tally(is_finished=True)
+    counted = Tally(plan.mark, plan.now, is_finished=True)
     _count(session, plan, plan.sql(), counted, plan.values)
     counted.done_count = counted.counts.total()
     return counted
 
 
 def go_on(session: Session, plan: Plan, tally: Tally, *, most: int = AT_ONCE) -> Tally:
-    """Count the next `most` participants; begin with an empty tally and go on until it is finished."""
+    """Count the next `most` participants; begin with an empty tally and go on until it is finished.
+
+    Raises `Invalid` for a tally of another ladder.
+    """
+    if tally.mark != plan.mark:
+        raise NO_TALLY
     values = {**plan.values, "done_until": tally.done_until, "at_once": most}
     last, count = session.execute(text(f"SELECT max(id), count(*) FROM ({SOME}) AS p"), values).one()  # noqa: S608  # our own
     if count:
