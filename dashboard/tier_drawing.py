@@ -52,7 +52,7 @@ def draw(marks: Iterable[Mark], scale: Scale) -> Drawing:
     ordered = sorted(marks, key=lambda mark: mark.threshold)
     begins = [FULL * scale.share(mark.threshold) for mark in ordered]
     pieces, free = [], [0.0, 0.0]  # from where on there is room for a name, on each line
-    for mark, begin, end in zip(ordered, begins, [*begins[1:], FULL], strict=True):
+    for mark, begin, end in zip(ordered, begins, [*begins[1:], FULL], strict=False):
         label = mark.name if len(mark.name) <= LONGEST else f"{mark.name[: LONGEST - 1].rstrip()}…"
         width = FULL * (len(label) * LETTER + GAP) / WIDTH
         is_at_end = begin + width > FULL

@@ -3,22 +3,19 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from time import monotonic
 from typing import Any, NamedTuple
 
 from gamify.errors import FieldError, Invalid
 from gamify.models import Tier
-from gamify.services import previews, settling, tallies
+from gamify.services import ladder, previews
 from gamify.services.drafts import Content, Rung
 from gamify.services.previews import Movers, Preview
-from gamify.services.tallies import Tally
 from gamify.services.tiers import Policy
 from sqlalchemy.orm import Session
 
 from dashboard import tier_flow, tier_form
 from dashboard.tier_flow import Chart
 
-LONGEST = 0.8  # seconds that a request counts for before it tells how far it is
 PAGE = 25  # movers
 
 
@@ -49,11 +46,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a draft would do; `told` is only of those counted so far while `so_far` is not finished."""
+    """What a draft would do; while there is a `rest` to go on with, only to a `share` of everybody."""
 
     told: Preview
     chart: Chart
-    so_far: Tally
+    share: float
+    rest: str | None
 
 
 def asked(values: Mapping[str, str]) -> Asked:
@@ -62,18 +60,15 @@ def asked(values: Mapping[str, str]) -> Asked:
 
 
 def effect(
-    session: Session, tenant_id: int, content: Content, policy: Policy, *, now: datetime, so_far: Tally | None = None
+    session: Session, tenant_id: int, content: Content, policy: Policy, *, now: datetime, so_far: str | None = None
 ) -> Effect:
-    """Work out what publishing would do; where that takes long, some of it."""
-    plan = settling.plan(session, tenant_id, content, policy, now=now)
-    if previews.takes_long(content):
-        counted, began = so_far or Tally(), monotonic()
-        while not counted.is_finished and monotonic() - began < LONGEST:
-            counted = tallies.go_on(session, plan, counted)
-    else:
-        counted = tallies.everybody(session, plan)
-    told = previews.shown(plan, counted)
-    return Effect(told, _chart(told, looks(content, plan.known.values())), counted)
+    """Work out what publishing would do; where that takes long, some of it. Raises `Invalid` for what cannot be published."""
+    try:
+        part = previews.part(session, tenant_id, content, policy, now=now, so_far=so_far)
+    except Invalid:  # what is counted so far may be of a draft that has changed since
+        part = previews.part(session, tenant_id, content, policy, now=now)
+    of = looks(content, ladder.known(session, tenant_id).values())
+    return Effect(part.preview, _chart(part.preview, of), part.done_count / max(part.total_count, 1), part.rest)
 
 
 def movers(

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, flash, make_response, render_template, request, url_for
 from gamify.deployment import database
-from gamify.errors import Conflict, DraftChanged, Invalid
+from gamify.errors import Conflict, DraftChanged, Invalid, NotFound
 from gamify.models.tier import COLOURS
 from gamify.services import drafts, ladder
 from gamify.services.drafts import Content, Draft
@@ -75,6 +75,7 @@ def discard() -> Answer:
 def ask_to_restore(version: int) -> Response:
     """Ask whether a former version may take the draft's place."""
     with database().transaction(here().id) as session:
+        _check_known(session, version)
         draft = drafts.of(session, here().id)
     title = f"Restore version {version}?"
     return ask("tiers/_restore.html", title=title, leads_back=url_for("tiers.versions"), draft=draft, version=version)
@@ -85,6 +86,7 @@ def ask_to_restore(version: int) -> Response:
 def restore(version: int) -> Answer:
     """Make a former version the draft. Whoever undoes what they have published wants everybody back where they were."""
     with database().transaction(here().id) as session:
+        _check_known(session, version)
         drafts.restore(session, here().id, version, actor=actor())
     flash(f"Version {version} is the draft now. Nobody moves until it is published.")
     return lead_to(url_for(".edit", falling=request.form.get("falling")))
@@ -109,6 +111,11 @@ def _seen(draft: Draft) -> int:
     if seen != draft.revision:
         raise DraftChanged("The draft was changed once more.", theirs=draft)
     return seen
+
+
+def _check_known(session: Session, version: int) -> None:
+    if not 0 < version <= ladder.version(session, here().id):
+        raise NotFound(f"There is no version {version} of the tiers.")
 
 
 def _published(session: Session) -> set[str]:

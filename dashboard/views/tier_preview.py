@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 from gamify.db import Database
 from gamify.deployment import database, deployment
-from gamify.services import drafts, figures, ladder, previews, spreadsheet
+from gamify.services import drafts, ladder, previews, spreadsheet
 from gamify.services.drafts import Content
 from gamify.services.tiers import Policy
 from sqlalchemy.orm import Session
@@ -59,15 +59,11 @@ def shown(session: Session, content: Content, args: Mapping[str, str], *, has_fi
     return values
 
 
-def _figures(session: Session, content: Content, policy: Policy, sealed: str | None) -> dict[str, Any]:
-    vault, of = deployment().vault, (content, policy)
-    so_far = tier_tally.unseal(vault, here().id, of, sealed) if sealed else None
+def _figures(session: Session, content: Content, policy: Policy, token: str | None) -> dict[str, Any]:
+    vault = deployment().vault
+    so_far = tier_tally.unseal(vault, here().id, token) if token else None
     effect = tier_effect.effect(session, here().id, content, policy, now=now(), so_far=so_far)
-    if effect.so_far.is_finished:
-        return {"effect": effect}
-    total = sum(each.participant_count for each in figures.tier_counts(session, here().id))
-    share = effect.so_far.done_count / max(total, effect.so_far.done_count)
-    return {"effect": effect, "share": share, "token": tier_tally.seal(vault, here().id, of, effect.so_far, now=now())}
+    return {"effect": effect, "token": tier_tally.seal(vault, here().id, effect.rest, now=now()) if effect.rest else None}
 
 
 @bp.app_template_global("preview_address")

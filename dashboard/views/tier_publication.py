@@ -27,7 +27,10 @@ WHEN = {
     AT: ("At a set time", "The draft stays as it is until then, and then everybody is placed anew."),
 }
 FALLING = {
-    "keep": ("Keep their tier", "Until they have earned as much by the new thresholds. Of a tier that is gone, people go to the one below."),
+    "keep": (
+        "Keep their tier",
+        "Until they have earned as much by the new thresholds. Of a tier that is gone, people go to the one below.",
+    ),
     "keep_until": ("Keep it until a date", "After that day they stand where their points lead."),
     "move_down": ("Move down", "Everybody stands where their points lead, down too."),
 }
