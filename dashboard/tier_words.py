@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from gamify.services.previews import Preview
+
 WORDS = {
     "lifetime": "all points ever earned",
     "window": "points of the last {window_days} days",
@@ -13,6 +15,11 @@ def counted(of: Any) -> str:
     """Which points a ladder, or a draft's qualification, counts."""
     words = WORDS.get(of.basis, "nothing known")
     return words.format(window_days=of.window_days, grace_days=of.grace_days)
+
+
+def moves(told: Preview) -> str:
+    """How many rise, fall and keep their tier."""
+    return f"{told.rise:,} rise, {told.fall:,} fall, {told.kept:,} keep their tier, of {told.total:,} participants"
 
 
 def counted_anew(before: Any, after: Any) -> tuple[str, str] | None:

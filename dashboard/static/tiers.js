@@ -115,15 +115,26 @@ function order() {
   focused.focus({ preventScroll: true });
 }
 
+// Not under the pointer: a press that has ended the typing would miss what it was meant for.
+let isPressed = false;
+document.addEventListener("pointerdown", () => (isPressed = true), true);
+for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => (isPressed = false), true);
+
+function orderSoon() {
+  if (isPressed) document.addEventListener("pointerup", () => setTimeout(order), { once: true });
+  else order();
+}
+
 list.addEventListener("change", (event) => {
   const row = event.target.closest(".rung");
   const { key } = row.dataset;
   if (event.target === field("threshold", key)) {
     const points = pointsOf(key);
     if (points !== null && Number.isSafeInteger(points)) event.target.value = whole.format(points);
-    order();
+    orderSoon();
     if (rail().querySelector(`[data-key="${CSS.escape(key)}"]`)) lay();
   }
+  if (event.target === field("name", key)) call(row, event.target.value.trim() || field("code", key).value || "new tier");
   if (event.target.type === "radio") {
     const summary = row.querySelector("summary.swatch");
     if (event.target.value) summary.className = `swatch tone-${event.target.value}`;
@@ -131,6 +142,12 @@ list.addEventListener("change", (event) => {
     if (!event.target.matches(":focus-visible")) close(summary.parentElement);
   }
 });
+
+// What a row is called is said with each of its fields.
+function call(row, title) {
+  for (const place of row.querySelectorAll("[data-title]")) place.textContent = title;
+  for (const named of row.querySelectorAll("[aria-label]")) named.ariaLabel = named.ariaLabel.replace(/ of .*/, () => ` of ${title}`);
+}
 
 let count = 0;
 
@@ -197,6 +214,7 @@ document.addEventListener("htmx:before:request", (event) => {
 document.addEventListener("htmx:after:swap", () => {
   lay();
   paint();
+  document.getElementById("moves").textContent = document.querySelector("#effect .told")?.textContent ?? "";
   for (const problem of list.querySelectorAll(".rung-problem")) {
     const wrong = problem.dataset.wrong.split(" ");
     const { key } = problem.closest(".rung").dataset;

@@ -22,6 +22,7 @@ LEAST_TOLD = 0.02  # of a recalculation that must be done before the rest can be
 
 bp = Blueprint("tiers", __name__, url_prefix="/dashboard/tiers")
 bp.add_app_template_filter(tier_words.counted)
+bp.add_app_template_filter(tier_words.moves)
 bp.add_app_template_global(tier_words.counted_anew)
 
 
