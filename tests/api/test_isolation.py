@@ -134,6 +134,31 @@ def history(n: Neighbours) -> None:
     same_as_unknown(n.api.history, [BOB], CAT)
 
 
+def ladder_routes(method: str, path: str, body: Any = None) -> Callable[[Neighbours], None]:
+    """B's ladder is B's: whatever is done there is answered of B's own version and draft, of which A knows nothing."""
+
+    def recipe(n: Neighbours) -> None:
+        n.as_a.request("GET", f"{BASE}/tiers/draft")
+        revision = n.api.request("GET", f"{BASE}/tiers/draft").json["revision"]
+        sent = {"revision": revision, "tiers": [{"code": "b", "threshold": 2}]}
+        saved = n.api.request("PUT", f"{BASE}/tiers/draft", body=sent).json
+        asked = body and {name: saved["revision"] if name == "revision" else value for name, value in body.items()}
+        answer = n.api.request(method, f"{BASE}/tiers{path}".replace("REVISION", str(saved["revision"])), body=asked)
+        assert answer.status in (200, 409), answer.body
+        assert BOB not in answer.body.decode()
+        assert n.as_a.request("GET", f"{BASE}/tiers").json["version"] == 1
+        assert not n.as_a.request("GET", f"{BASE}/tiers/draft").json["is_saved"]
+
+    return recipe
+
+
+def preview(n: Neighbours) -> None:
+    body = {"tiers": [{"code": "high", "threshold": 5_000}], "falling": "move_down", "movers": {}}
+    seen = n.api.request("POST", f"{BASE}/tiers/preview", body=body).json
+    assert (seen["total"], seen["fall"]) == (1, 1)
+    assert [row["participant_id"] for row in seen["movers"]["participants"]] == [ANN]
+
+
 # What B tries on each route. A route without an entry here fails the test below: say how it keeps tenants apart.
 RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("POST", "/points/award"): award,
@@ -142,6 +167,15 @@ RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("GET", "/points/transactions"): search,
     ("GET", "/points/transactions/<uuid:transaction_id>"): transaction,
     ("POST", "/points/transactions/<uuid:transaction_id>/reverse"): reverse,
+    ("GET", "/tiers"): ladder_routes("GET", ""),
+    ("GET", "/tiers/draft"): ladder_routes("GET", "/draft"),
+    ("PUT", "/tiers/draft"): ladder_routes("PUT", "/draft", {"revision": 0, "tiers": []}),
+    ("DELETE", "/tiers/draft"): ladder_routes("DELETE", "/draft?revision=REVISION"),
+    ("POST", "/tiers/preview"): preview,
+    ("POST", "/tiers/publish"): ladder_routes("POST", "/publish", {"revision": 0, "falling": "move_down"}),
+    ("POST", "/tiers/publish/cancel"): ladder_routes("POST", "/publish/cancel", {"revision": 0}),
+    ("GET", "/tiers/versions"): ladder_routes("GET", "/versions"),
+    ("POST", "/tiers/versions/<int:version>/restore"): ladder_routes("POST", "/versions/1/restore", {"revision": 0}),
     ("GET", "/participants/<participant_id:participant_id>/points"): points,
     ("GET", "/participants/<participant_id:participant_id>/points/transactions"): history,
 }

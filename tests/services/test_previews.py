@@ -129,7 +129,7 @@ def test_movers_come_page_by_page_and_filtered(shop):
 
 @pytest.mark.parametrize(
     ("asked", "field"),
-    [({"before": "nope"}, "before"), ({"direction": "sideways"}, "direction"), ({"cursor": "nonsense"}, "after")],
+    [({"before": "nope"}, "before"), ({"direction": "sideways"}, "direction"), ({"cursor": "nonsense"}, "cursor")],
 )
 def test_what_cannot_be_asked_for_is_named(shop, asked, field):
     with pytest.raises(Invalid) as refused:

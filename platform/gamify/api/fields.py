@@ -125,12 +125,12 @@ class Whole(fields.Integer):
 
 
 class Time(fields.DateTime):
-    """An instant in a URL, as RFC 3339."""
+    """An instant in a URL or a body, as RFC 3339."""
 
     FORM = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)(?:[Zz]|([ +-])(\d\d:\d\d))", re.ASCII)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
-        if found := self.FORM.fullmatch(value):
+        if isinstance(value, str) and (found := self.FORM.fullmatch(value)):
             date, time, sign, offset = found.groups()
             sign = "+" if sign == " " else sign  # what an unescaped + becomes in a URL
             with suppress(ValueError):

@@ -187,3 +187,4 @@ class ProblemSchema(Schema):
     code = fields.String(required=True, metadata={"description": "Stable; for programs.", "examples": ["insufficient_points"]})
     request_id = fields.String(required=True, metadata={"examples": ["0198f0c2a1b27c3d9e4f5a6b7c8d9e0f"]})
     errors = fields.List(fields.Nested(FieldErrorSchema), metadata={"description": "With 422: each field that is wrong."})
+    draft = fields.Dict(metadata={"description": "With `draft_changed`: the draft of tiers as it is now."})

@@ -4,6 +4,7 @@ from gamify.models.api_key import ApiKey, KeyDigest
 from gamify.models.audit_entry import AuditEntry, PlatformAuditEntry
 from gamify.models.base import Record, TenantRecord
 from gamify.models.idempotency_key import IdempotencyKey
+from gamify.models.job_error import JobError
 from gamify.models.ladder_draft import LadderDraft, Recalculation
 from gamify.models.ledger_entry import LedgerEntry
 from gamify.models.one_time_link import OneTimeLink
@@ -21,6 +22,7 @@ __all__ = [
     "ApiKey",
     "AuditEntry",
     "IdempotencyKey",
+    "JobError",
     "KeyDigest",
     "Ladder",
     "LadderDraft",

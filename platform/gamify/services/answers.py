@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import psycopg
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -43,6 +43,8 @@ def _once(
 ) -> Answer:
     if key is None:
         return Answer(act(session), is_replay=False)
+    # Whoever sends the same at the same moment waits for this answer: acting would tell them of what it has changed.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"answer of {tenant_id} to {key}"))))
     known = session.scalar(select(IdempotencyKey).where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == key))
     if known and (known.fingerprint != fingerprint or known.response is None):
         raise IdempotencyMismatch

@@ -112,12 +112,17 @@ def save(
     return _keep(session, tenant_id, content, actor=actor, before=now, based_on=kept)
 
 
-def discard(session: Session, tenant_id: int, *, actor: Actor) -> None:
-    """Forget the draft, if there is one. Raises `Conflict` while it waits to publish itself."""
+def discard(session: Session, tenant_id: int, *, actor: Actor, revision: int | None = None) -> None:
+    """Forget the draft, if there is one.
+
+    Raises `Conflict` while it waits to publish itself, and `DraftChanged` unless `revision` is its own.
+    """
     tiers.one_change_at_a_time(session, tenant_id)
     stored = _stored(session, tenant_id)
     if stored is None:
         return
+    if revision is not None:
+        check_seen(_draft(stored), revision)
     check_unscheduled(_draft(stored))
     said = {"revision": stored.revision} | _thresholds(_draft(stored).content)
     session.delete(stored)
@@ -129,7 +134,7 @@ def restore(session: Session, tenant_id: int, version: int, *, actor: Actor, rev
 
     Raises `NotFound`, `Conflict` while that waits to publish itself, and `DraftChanged` unless `revision` is its own.
     """
-    former = session.get(Ladder, (tenant_id, version))
+    former = session.get(Ladder, (tenant_id, version)) if version < FIRST_REVISIONS.stop else None
     if former is None:
         raise NotFound(f"There is no version {version} of the tiers.")
     tiers.one_change_at_a_time(session, tenant_id)

@@ -182,7 +182,7 @@ def movers(
     """
     plan = settling.plan(session, tenant_id, content, policy, now=now)
     wanted = _wanted(plan, before=before, after=after, direction=direction)
-    return _page(session, plan, wanted, last=cursors.read(cursor, str).value if cursor else "", limit=limit)
+    return _page(session, plan, wanted, last=_last(cursor) if cursor else "", limit=limit)
 
 
 def every_mover(
@@ -203,7 +203,7 @@ def every_mover(
     while last is not None:
         page = _page(session, plan, wanted, last=last, limit=AT_ONCE)
         yield from page.rows
-        last = cursors.read(page.cursor, str).value if page.cursor else None
+        last = _last(page.cursor) if page.cursor else None
 
 
 def _shifts(plan: Plan, flows: Counter[tuple[int, int]]) -> list[Shift]:
@@ -245,6 +245,14 @@ def _wanted(plan: Plan, *, before: str | None, after: str | None, direction: str
     conditions = [f"{columns[name]} = CAST(:{name} AS integer)" for name in numbers]
     conditions.append(CONDITIONS[direction] if direction else "tier_after <> tier")
     return {"condition": " AND ".join(conditions), **numbers}
+
+
+def _last(cursor: str) -> str:
+    try:
+        last: str = cursors.read(cursor, str).value
+    except Invalid as error:
+        raise Invalid([FieldError("cursor", "Is not a next_cursor of ours.")]) from error
+    return last
 
 
 def _page(session: Session, plan: Plan, wanted: Mapping[str, Any], *, last: str, limit: int) -> Movers:

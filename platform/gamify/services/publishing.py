@@ -1,12 +1,14 @@
 """Publishing: a draft becomes the ladder in force, at once or at a set time; and the versions that there have been."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from gamify import queue
 from gamify.db import Database
 from gamify.errors import Conflict, DomainError, FieldError, Invalid, Unavailable
 from gamify.models import Ladder, Recalculation, Tier
@@ -76,10 +78,15 @@ def publish(
     return _put(session, tenant_id, draft, policy=policy, reason=reason, actor=actor)
 
 
-def cancel(session: Session, tenant_id: int, *, actor: Actor) -> Draft:
-    """Let the draft wait to publish itself no longer. Raises `Conflict` if it does not wait."""
+def cancel(session: Session, tenant_id: int, *, actor: Actor, revision: int | None = None) -> Draft:
+    """Let the draft wait to publish itself no longer.
+
+    Raises `Conflict` if it does not wait, and `DraftChanged` unless `revision` is its own.
+    """
     tiers.one_change_at_a_time(session, tenant_id)
     draft = drafts.of(session, tenant_id)
+    if revision is not None:
+        drafts.check_seen(draft, revision)
     if draft.publish_at is None:
         raise Conflict("The draft does not wait to be published: it was published already, or never meant to be.")
     said = {"revision": draft.revision, "publish_at": draft.publish_at.isoformat()}
@@ -113,12 +120,11 @@ def finish_soon(database: Database, tenant_id: int) -> bool:
         found = recalculations.going_on(session, tenant_id)
     if found is None or found.total_count > FEW:
         return found is None
-    try:
-        while recalculations.advance(database, tenant_id):
-            pass
-    except Unavailable:
-        return False
-    return True
+    with suppress(Unavailable):
+        for _ in range(1 + FEW // recalculations.AT_ONCE):
+            if not recalculations.advance(database, tenant_id):
+                return True
+    return False
 
 
 def versions(session: Session, tenant_id: int, *, before: int | None = None, limit: int) -> list[Version]:
@@ -217,6 +223,7 @@ def _put(session: Session, tenant_id: int, draft: Draft, *, policy: Policy, reas
     drafts.remove(session, tenant_id)
     if policy.effect == "now":
         recalculations.begin(session, tenant_id)
+        queue.defer(session, "recalculate", tenant_id=tenant_id)
     tiers.shut(session, tenant_id)
     return made
 
