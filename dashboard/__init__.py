@@ -24,6 +24,9 @@ from dashboard.views import (
     settings,
     sign_in,
     tenants,
+    tier_draft,
+    tier_preview,
+    tier_publication,
     tiers,
 )
 
@@ -45,6 +48,9 @@ VIEWS = (
     settings,
     sign_in,
     tenants,
+    tier_draft,
+    tier_preview,
+    tier_publication,
     tiers,
 )
 

@@ -20,7 +20,7 @@ JUST_NOW = 10  # seconds
 
 def init_app(app: Flask) -> None:
     """Give templates these filters."""
-    for write in (number, signed, compact, percent, moment, exact, day, ago):
+    for write in (number, signed, compact, percent, moment, exact, day, ago, duration):
         app.jinja_env.filters[write.__name__] = write
     app.jinja_env.globals |= {"icon": icon, "asset": address, "zone": zone}
 
@@ -74,6 +74,12 @@ def ago(at: datetime) -> str:
             text = f"{int(distance // size)} {unit}"
             return f"{text} ago" if seconds > 0 else f"in {text}"
     return day(at)
+
+
+def duration(seconds: float) -> str:
+    """75 → 1 min; what is less than a second is 1 s."""
+    size, unit = next(((size, unit) for limit, size, unit in STEPS if seconds < limit), STEPS[-1][1:])
+    return f"{max(int(seconds // size), 1)} {unit}"
 
 
 def _exact(at: datetime, *, seconds: bool = False) -> str:

@@ -16,6 +16,7 @@ from gamify.services.bounds import LONGEST_REASON, text_problem
 
 AT_ONCE = 500  # holds a transaction
 
+CATCH_UP = text("SELECT tier_catch_up(:tenant_id, :participant_id)")
 REEVALUATE = text("SELECT tier_reevaluate(:tenant_id, :participant_id, :cause, :reason, :changed_by)")
 LOCK = select(Participant.id).with_for_update(key_share=True)
 
@@ -49,6 +50,7 @@ def pin(
     held = ladder.pin_of(session, tenant_id, participant)
     if held and (held.number, held.until, held.reason) == (tier.number, until, reason.strip()):
         return held
+    _catch_up(session, tenant_id, participant.id)
     held = session.merge(
         TierHold(
             tenant_id=tenant_id,
@@ -78,6 +80,7 @@ def unpin(session: Session, tenant_id: int, participant_id: str, *, actor: Actor
     held = ladder.pin_of(session, tenant_id, participant)
     if held is None:
         return False
+    _catch_up(session, tenant_id, participant.id)
     said = {"tier": ladder.known(session, tenant_id)[held.number].code}
     session.delete(held)
     _reevaluate(session, tenant_id, participant.id, cause="unpinned", reason=reason, changed_by=actor.name)
@@ -93,7 +96,8 @@ def end_due(session: Session, tenant_id: int, *, now: datetime, most: int = AT_O
     rollups.hold(session, tenant_id)
     ids = session.scalars(due.with_only_columns(TierHold.participant_id).order_by(TierHold.until).limit(most)).all()
     locked = LOCK.where(Participant.tenant_id == tenant_id, Participant.id.in_(ids)).order_by(Participant.external_id)
-    session.execute(locked)
+    for number in session.scalars(locked).all():
+        _catch_up(session, tenant_id, number)  # which may have ended what was kept, or have kept it for longer
     over = due.where(TierHold.participant_id.in_(ids)).order_by(TierHold.kind.desc()).execution_options(populate_existing=True)
     count = 0
     for held in session.scalars(over).all():
@@ -129,6 +133,10 @@ def ending(session: Session, tenant_id: int, *, within: timedelta, now: datetime
 def kept(session: Session, tenant_id: int, participant: Participant) -> TierHold | None:
     """Return what keeps a participant on a tier that they have not earned by the ladder in force, if anything does."""
     return session.get(TierHold, (tenant_id, participant.id, KEEP))
+
+
+def _catch_up(session: Session, tenant_id: int, number: int) -> None:
+    session.execute(CATCH_UP, {"tenant_id": tenant_id, "participant_id": number})
 
 
 def _reevaluate(session: Session, tenant_id: int, number: int, *, cause: str, reason: str | None, changed_by: str | None) -> None:
