@@ -126,7 +126,7 @@ class QualifyingSchema(Schema):
     )
 
 
-class ChangeSchema(Schema):
+class TierChangeSchema(Schema):
     """A change of a participant's tier, or of what holds it. Tiers are as they were called then; null: none."""
 
     at = fields.DateTime(required=True, metadata={"examples": ["2026-02-14T10:00:00Z"]})
@@ -168,5 +168,5 @@ class StandingSchema(Schema):
 class StandingHistorySchema(StandingSchema):
     """A participant's tier with a part of its history, newest first."""
 
-    history = fields.List(fields.Nested(ChangeSchema), required=True)
+    history = fields.List(fields.Nested(TierChangeSchema), required=True)
     next_cursor = fields.String(required=True, allow_none=True, metadata={"description": "Null at the end."})
