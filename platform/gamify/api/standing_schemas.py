@@ -66,7 +66,7 @@ class UnassignSchema(StrictSchema):
     )
 
 
-class RungSchema(Schema):
+class TierOnLadderSchema(Schema):
     """A tier."""
 
     code = fields.String(required=True, metadata={"examples": ["gold"]})
@@ -74,7 +74,7 @@ class RungSchema(Schema):
     level = fields.Integer(required=True, metadata={"examples": [3]})
 
 
-class HeldSchema(RungSchema):
+class HeldSchema(TierOnLadderSchema):
     """The tier held."""
 
     since = fields.DateTime(required=True, metadata={"examples": ["2026-02-14T10:00:00Z"]})
@@ -103,7 +103,7 @@ class KeptSchema(Schema):
     until = fields.DateTime(required=True, allow_none=True, metadata={"description": "Null: until as much is earned, or pinned."})
 
 
-class NextSchema(RungSchema):
+class NextSchema(TierOnLadderSchema):
     """The next tier above what is held and what is earned."""
 
     points_required = fields.Integer(required=True, metadata={"description": "Qualifying points it takes.", "examples": [1500]})
@@ -126,7 +126,7 @@ class QualifyingSchema(Schema):
     )
 
 
-class ChangeSchema(Schema):
+class TierChangeSchema(Schema):
     """A change of a participant's tier, or of what holds it. Tiers are as they were called then; null: none."""
 
     at = fields.DateTime(required=True, metadata={"examples": ["2026-02-14T10:00:00Z"]})
@@ -140,8 +140,8 @@ class ChangeSchema(Schema):
     explanation = fields.String(
         required=True, metadata={"description": "The cause in words.", "examples": ["Earned by an award"]}
     )
-    before = fields.Nested(RungSchema, required=True, allow_none=True)
-    after = fields.Nested(RungSchema, required=True, allow_none=True)
+    before = fields.Nested(TierOnLadderSchema, required=True, allow_none=True)
+    after = fields.Nested(TierOnLadderSchema, required=True, allow_none=True)
     is_kept = fields.Boolean(required=True, metadata={"description": "Whether a tier is kept that new tiers ask more for."})
     reason = fields.String(required=True, allow_none=True)
     by = fields.String(required=True, allow_none=True, metadata={"description": "A person's e-mail, or a key's prefix."})
@@ -168,5 +168,5 @@ class StandingSchema(Schema):
 class StandingHistorySchema(StandingSchema):
     """A participant's tier with a part of its history, newest first."""
 
-    history = fields.List(fields.Nested(ChangeSchema), required=True)
+    history = fields.List(fields.Nested(TierChangeSchema), required=True)
     next_cursor = fields.String(required=True, allow_none=True, metadata={"description": "Null at the end."})

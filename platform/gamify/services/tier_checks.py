@@ -51,12 +51,12 @@ def _wrong(session: Session, of: Range) -> Iterator[tuple[Any, ...]]:
     people = (
         select(P.id, P.tier, P.ladder_version, P.is_held).where(*_among(P.tenant_id, P.id, of), _chosen(P.id, of)).order_by(P.id)
     )
-    for number, *row in session.execute(people).all():
+    for number, tier, version, is_held in session.execute(people).all():
         mine: Sequence[LedgerEntry] = []
         if following and following[0] == number:
             mine, following = following[1], next(entries, None)
         holder = Holder(ladders)
-        for each in (*holder.replay(mine, changes[number]), *holder.end(Row(*row), holds[number], newest)):
+        for each in (*holder.replay(mine, changes[number]), *holder.end(Row(tier, version, is_held), holds[number], newest)):
             yield (number, *each)
 
 
