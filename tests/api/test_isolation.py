@@ -44,6 +44,8 @@ def neighbours(api: Api, tenant: TenantUnderTest) -> Neighbours:
     made = api.award(ANN, 700, reason="A's own reason", metadata={"of": "A"}, idempotency_key=KEY)
     spent = api.deduct(ANN, 100)
     api.award(BOB, 40)
+    for who, name in ((ANN, "Ann of A"), (BOB, "Bob of A")):
+        api.request("POST", f"{BASE}/participants", body={"participant_id": who, "display_name": name})
     api.batch(A_BATCH, headers={"Idempotency-Key": BATCH_KEY})
     api.with_key(tenant.test_key).award(ANN, 5)
     cursor = api.request("GET", f"{BASE}/points/transactions?limit=1").json["next_cursor"]
@@ -159,6 +161,49 @@ def preview(n: Neighbours) -> None:
     assert [row["participant_id"] for row in seen["movers"]["participants"]] == [ANN]
 
 
+def people(n: Neighbours) -> None:
+    path = f"{BASE}/participants"
+    for query in ("", f"?q={ANN[:4]}", "?q=Bob of A", "?tier=bronze", f"?participant_id={quote(ANN)}", "?limit=1"):
+        found = n.api.request("GET", path + query).json
+        assert {(one["participant_id"], one["balance"]) for one in found["participants"]} <= {(ANN, 3)}
+        assert found["next_cursor"] is None
+    same_as_unknown(lambda who: n.api.request("GET", f"{path}?participant_id={who}"), [BOB], CAT, status=200)
+
+
+def register(n: Neighbours) -> None:
+    for who in (ANN, BOB):
+        made = n.api.request("POST", f"{BASE}/participants", body={"participant_id": who, "display_name": "of B"}).json
+        assert (made["balance"], made["attributes"]) == (3 if who == ANN else 0, {})
+
+
+def person(n: Neighbours) -> None:
+    assert n.api.request("GET", f"{BASE}/participants/{quote(ANN)}").json["balance"] == 3
+    same_as_unknown(lambda who: n.api.request("GET", f"{BASE}/participants/{who}"), [BOB], CAT)
+
+
+def change(n: Neighbours) -> None:
+    body = {"display_name": "of B", "attributes": {"of": "B"}}
+    for address in ("/{}", "?participant_id={}"):
+        same_as_unknown(
+            lambda who, address=address: n.api.request("PATCH", f"{BASE}/participants{address.format(who)}", body=body),  # type: ignore[misc]
+            [BOB],
+            CAT,
+        )
+        path = f"{BASE}/participants{address.format(quote(ANN))}"
+        assert n.api.request("PATCH", path, body=body).json["attributes"] == {"of": "B"}
+
+
+def erase(n: Neighbours) -> None:
+    for address in ("/{}", "?participant_id={}"):
+        same_as_unknown(
+            lambda who, address=address: n.api.request("DELETE", f"{BASE}/participants{address.format(who)}"),  # type: ignore[misc]
+            [BOB],
+            CAT,
+        )
+    assert n.api.request("DELETE", f"{BASE}/participants/{quote(ANN)}").status == 200
+    assert n.as_a.request("GET", f"{BASE}/participants/{quote(ANN)}").json["display_name"] == "Ann of A"
+
+
 # What B tries on each route. A route without an entry here fails the test below: say how it keeps tenants apart.
 RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("POST", "/points/award"): award,
@@ -176,6 +221,13 @@ RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("POST", "/tiers/publish/cancel"): ladder_routes("POST", "/publish/cancel", {"revision": 0}),
     ("GET", "/tiers/versions"): ladder_routes("GET", "/versions"),
     ("POST", "/tiers/versions/<int:version>/restore"): ladder_routes("POST", "/versions/1/restore", {"revision": 0}),
+    ("GET", "/participants"): people,
+    ("POST", "/participants"): register,
+    ("PATCH", "/participants"): change,
+    ("DELETE", "/participants"): erase,
+    ("GET", "/participants/<bare_participant_id:participant_id>"): person,
+    ("PATCH", "/participants/<bare_participant_id:participant_id>"): change,
+    ("DELETE", "/participants/<bare_participant_id:participant_id>"): erase,
     ("GET", "/participants/<participant_id:participant_id>/points"): points,
     ("GET", "/participants/<participant_id:participant_id>/points/transactions"): history,
 }

@@ -49,8 +49,8 @@ Serve = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def serve(jobs, quiet: Settings) -> Iterator[Serve]:
-    """Starts servers in sessions of their own, and ends what is left of them."""
+def serve(jobs, quiet: Settings, data_dir: Path) -> Iterator[Serve]:
+    """Starts servers in sessions of their own, and ends what is left of them before their folder goes."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, using: Settings = quiet) -> "subprocess.Popen[str]":
@@ -63,9 +63,12 @@ def serve(jobs, quiet: Settings) -> Iterator[Serve]:
 
     yield start
     for process in started:
-        if process.poll() is None:
+        process.terminate()  # one with servers of its own stops them
+        try:
+            process.communicate(timeout=END_WITHIN)
+        except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+            process.communicate()
 
 
 def has_registered(jobs) -> bool:

@@ -11,7 +11,9 @@ from gamify.services import (
     adjustments,
     api_keys,
     deletion,
+    details,
     drafts,
+    erasures,
     holds,
     ledger,
     links,
@@ -139,6 +141,19 @@ def pin(session: Session, t: TenantUnderTest) -> Rows:
         asked = {"code": "gold", "reason": "A friend", "until": None, "now": datetime.now(UTC)}
         holds.pin(session, t.id, "held", **asked, actor=ANA)
     return Counter({(TENANT, "tier.pin"): 1})
+
+
+def edit_person(session: Session, t: TenantUnderTest) -> Rows:
+    enlist(session, t)
+    for _ in range(2):
+        details.change(session, t.id, "held", patch={"display_name": "Ann"}, actor=ANA)
+    return Counter({(TENANT, "participant.edit"): 1})
+
+
+def erase_person(session: Session, t: TenantUnderTest) -> Rows:
+    enlist(session, t)
+    erasures.erase(session, t.id, "held", actor=ANA)
+    return Counter({(TENANT, "participant.erase"): 1})
 
 
 def unpin(session: Session, t: TenantUnderTest) -> Rows:
@@ -269,6 +284,8 @@ RECIPES: dict[str, Recipe] = {
     "drafts.restore": restore_ladder,
     "publishing.publish": publish_draft,
     "publishing.cancel": cancel_publication,
+    "details.change": edit_person,
+    "erasures.erase": erase_person,
     "holds.pin": pin,
     "holds.unpin": unpin,
     "users.create": create_user,

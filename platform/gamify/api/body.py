@@ -32,7 +32,7 @@ class Parser(FlaskParser):
     def load_json(self, req: Request, schema: Any) -> Any:
         """Return the body's object. Raises `UnsupportedMediaType`, `TooLarge`, `Malformed`, `Invalid`."""
         body = read(req, limit=getattr(schema, "body_limit", LIMIT))
-        refuse_unknown_parameters(())
+        refuse_unknown_parameters(getattr(schema, "parameters", ()))
         if not isinstance(body, dict):
             raise Invalid([FieldError("body", "Must be a JSON object.")])
         return body

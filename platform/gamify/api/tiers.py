@@ -15,19 +15,15 @@ from gamify.api.guard import caller, needs
 from gamify.api.idempotency import KEY_HEADER, sole_key
 from gamify.api.json import answer
 from gamify.api.reading_schemas import NothingSchema
+from gamify.api.tier_answers import DraftSchema, LadderSchema, PreviewSchema, PublishedSchema, VersionsSchema
 from gamify.api.tier_examples import CHANGED, DRAFT, GOING_ON, LADDER, NO_VERSION, PREVIEW, RUNGS, VERSIONS
 from gamify.api.tier_schemas import (
     DraftBodySchema,
-    DraftSchema,
-    LadderSchema,
     PreviewBodySchema,
-    PreviewSchema,
-    PublishedSchema,
     PublishSchema,
     RevisionQuerySchema,
     RevisionSchema,
     VersionsPageSchema,
-    VersionsSchema,
 )
 from gamify.api.tier_shapes import at, show_draft, show_ladder, show_mover, show_part, show_recalculation, show_tier, show_version
 from gamify.deployment import database

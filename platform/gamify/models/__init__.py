@@ -9,6 +9,7 @@ from gamify.models.ladder_draft import LadderDraft, Recalculation
 from gamify.models.ledger_entry import LedgerEntry
 from gamify.models.one_time_link import OneTimeLink
 from gamify.models.participant import Participant
+from gamify.models.participant_details import Erasure, ParticipantDetails
 from gamify.models.request_month import RequestMonth
 from gamify.models.rollup import LedgerQuarter, ParticipantStanding, RollupProgress, TierStanding
 from gamify.models.sign_in_failure import SignInFailure
@@ -21,6 +22,7 @@ from gamify.models.user_session import UserSession
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "Erasure",
     "IdempotencyKey",
     "JobError",
     "KeyDigest",
@@ -30,6 +32,7 @@ __all__ = [
     "LedgerQuarter",
     "OneTimeLink",
     "Participant",
+    "ParticipantDetails",
     "ParticipantStanding",
     "PlatformAuditEntry",
     "Recalculation",

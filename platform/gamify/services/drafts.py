@@ -124,7 +124,7 @@ def discard(session: Session, tenant_id: int, *, actor: Actor, revision: int | N
     if revision is not None:
         check_seen(_draft(stored), revision)
     check_unscheduled(_draft(stored))
-    said = {"revision": stored.revision} | _thresholds(_draft(stored).content)
+    said = {"draft.revision": stored.revision} | _thresholds(_draft(stored).content)
     session.delete(stored)
     audit.record(session, tenant_id, actor, action="tiers.discard", subject="draft", before=said)
 
@@ -198,7 +198,6 @@ def schedule(session: Session, tenant_id: int, *, at: datetime | None, publicati
     """Let the draft wait to publish itself; without a time it waits no longer."""
     stored = session.get_one(LadderDraft, tenant_id)
     stored.publish_at, stored.publication = at, publication
-    session.flush()
     return _draft(stored)
 
 
@@ -219,11 +218,11 @@ def _keep(
     session.add(stored)
     session.flush()
     # Drafts are kept while people type: the log tells who begins or takes over; what becomes of it, the publication does.
+    said = {"before": _thresholds(before.content), "after": _thresholds(content)}
     if restored is not None:
-        said = {"before": _thresholds(before.content), "after": _thresholds(content) | {"version": restored}}
+        said["after"]["ladder.version"] = restored
         audit.record(session, tenant_id, actor, action="tiers.restore", subject="draft", **said)
     elif before.changed_by != actor.name:
-        said = {"before": _thresholds(before.content), "after": _thresholds(content)}
         audit.record(session, tenant_id, actor, action="tiers.draft", subject="draft", **said)
     return _draft(stored)
 
@@ -289,14 +288,12 @@ def _rung_problems(rungs: Sequence[Rung]) -> Iterator[FieldError]:
 
 
 def _qualification_problems(asked: Qualification) -> Iterator[FieldError]:
-    window = f"Must be from 1 to {LONGEST_WINDOW} days."
-    grace = f"Must be from 0 to {LONGEST_GRACE} days."
     if asked.basis not in BASES:
         yield FieldError("qualification.basis", f"Must be one of {', '.join(BASES)}.")
     if asked.basis == WINDOW and not (asked.window_days and 1 <= asked.window_days <= LONGEST_WINDOW):
-        yield FieldError("qualification.window_days", window)
+        yield FieldError("qualification.window_days", f"Must be from 1 to {LONGEST_WINDOW} days.")
     if asked.basis == YEAR and not (asked.grace_days is not None and 0 <= asked.grace_days <= LONGEST_GRACE):
-        yield FieldError("qualification.grace_days", grace)
+        yield FieldError("qualification.grace_days", f"Must be from 0 to {LONGEST_GRACE} days.")
     if asked.basis != WINDOW and asked.window_days is not None:
         yield FieldError("qualification.window_days", "Is only for points of a window.")
     if asked.basis != YEAR and asked.grace_days is not None:
