@@ -18,6 +18,7 @@ from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers
 
 from tests import secrets_issued
+from tests.clock import Clock, running
 from tests.harness import Api, Server, TenantUnderTest, make_database, new_tenant, settings_for, start_server, stop
 
 FOLDER = "TESTS_OF_THIS_RUN"
@@ -103,6 +104,20 @@ def here(app: Flask) -> Deployment:
     """The app's deployment: its database, counters and callers."""
     found: Deployment = app.extensions["gamify"]
     return found
+
+
+@pytest.fixture(scope="session")
+def clockwork(servers: EmbeddedServers, settings: Settings, template: str, worker_id: str) -> Iterator[Clock]:
+    """A deployment of its own, on a database whose clock can be set."""
+    with running(servers, settings, f"clockwork_{worker_id}", template=template) as made:
+        yield made
+
+
+@pytest.fixture
+def clock(clockwork: Clock) -> Clock:
+    """That deployment, with the clock set to its beginning."""
+    clockwork.set()
+    return clockwork
 
 
 @pytest.fixture

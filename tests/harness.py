@@ -117,7 +117,7 @@ class TenantUnderTest:
             tiers.replace(session, self.id, thresholds, actor=SYSTEM)
 
     def fill(self) -> None:
-        """Have a row in each table that movements do not write, in the sandbox too: rollups, a draft, somebody pinned, named and erased."""
+        """Have a row in each table that movements do not write, in the sandbox too."""
         for tenant_id in (self.id, self.sandbox_id):
             rollups.rebuild(self.here.database, tenant_id)
             with self.here.database.transaction(tenant_id) as session:

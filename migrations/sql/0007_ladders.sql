@@ -96,8 +96,8 @@ BEGIN
 END
 $$;
 
--- Put a participant, whose row is locked, where tier_settle says; return whether they moved. Their history is told, but
--- for a move that the entry after it tells (`in_is_told` elsewhere).
+-- Put a participant, whose row is locked, where tier_settle says; return whether they moved. Their history tells of every
+-- move, and of every tier that begins or ceases to be kept, but for what the entry after it tells (`in_is_told` elsewhere).
 CREATE FUNCTION tier_put(
     in_tenant bigint, in_ladder ladders, in_holder participants, in_settled tier_settlement, in_at timestamptz,
     in_cause text, in_after_seq bigint, in_is_told boolean, in_reason text, in_changed_by text
@@ -117,16 +117,16 @@ BEGIN
         DELETE FROM tier_holds WHERE tenant_id = in_tenant AND participant_id = in_holder.id AND kind = 'keep';
     END IF;
     UPDATE participants SET
-        tier = CASE WHEN in_is_told THEN tier ELSE number_after END,
+        tier = number_after,
         ladder_version = in_ladder.version,
         is_held = is_pinned OR in_settled.is_kept
     WHERE tenant_id = in_tenant AND id = in_holder.id;
-    IF number_after <> in_holder.tier AND NOT in_is_told OR in_settled.is_kept <> was_kept
-       OR in_cause NOT IN ('published', 'requalified') THEN
+    IF NOT in_is_told AND (number_after <> in_holder.tier OR in_settled.is_kept <> was_kept
+                           OR in_cause NOT IN ('published', 'requalified')) THEN
         INSERT INTO tier_changes (
             tenant_id, participant_id, after_seq, at, cause, ladder_version, number_before, number_after, is_kept, reason, changed_by)
         VALUES (in_tenant, in_holder.id, in_after_seq, in_at, in_cause, in_ladder.version, in_holder.tier,
-                CASE WHEN in_is_told THEN in_holder.tier ELSE number_after END, in_settled.is_kept, in_reason, in_changed_by);
+                number_after, in_settled.is_kept, in_reason, in_changed_by);
     END IF;
     RETURN number_after <> in_holder.tier;
 END
@@ -145,6 +145,7 @@ DECLARE
     kept smallint;
     earned smallint;
     is_settled boolean;
+    was_kept boolean;
     number_after smallint;
 BEGIN
     IF in_ladder IS NULL OR in_ladder.version IS NULL THEN
@@ -160,6 +161,7 @@ BEGIN
         moved.level_after := moved.level_before; -- waits for an award
         RETURN moved;
     ELSIF NOT is_settled THEN
+        was_kept := held_level(in_tenant, in_ladder, holder.id, 'keep') IS NOT NULL;
         settled := tier_settle(
             in_tenant, in_ladder, holder, in_entry.total_earned_after - earned_by_it, in_entry.created_at, true);
         PERFORM tier_put(in_tenant, in_ladder, holder, settled, in_entry.created_at, 'published', in_entry.seq - 1,
@@ -192,6 +194,11 @@ BEGIN
     UPDATE participants SET
         tier = number_after, ladder_version = in_ladder.version, is_held = pinned IS NOT NULL OR kept IS NOT NULL
     WHERE tenant_id = in_tenant AND id = holder.id;
+    IF in_ladder.effect = 'next_award' AND was_kept <> (kept IS NOT NULL) THEN -- which the entry does not tell
+        INSERT INTO tier_changes (tenant_id, participant_id, after_seq, at, cause, ladder_version, number_before, number_after, is_kept)
+        VALUES (in_tenant, holder.id, in_entry.seq, in_entry.created_at, 'published', in_ladder.version,
+                number_after, number_after, kept IS NOT NULL);
+    END IF;
     RETURN moved;
 END
 $$;
@@ -205,6 +212,7 @@ DECLARE
     ladder ladders;
     holder participants;
     settled tier_settlement;
+    instant timestamptz;
     moved_count bigint := 0;
 BEGIN
     SELECT * INTO ladder FROM ladders WHERE tenant_id = in_tenant ORDER BY version DESC LIMIT 1;
@@ -220,29 +228,51 @@ BEGIN
         ORDER BY p.external_id
         FOR NO KEY UPDATE
     LOOP
-        settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, clock_timestamp(), in_cause = 'published');
+        instant := clock_timestamp();
+        settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, in_cause = 'published');
         moved_count := moved_count + tier_put(
-            in_tenant, ladder, holder, settled, clock_timestamp(), in_cause, holder.entry_count, false, NULL, NULL)::integer;
+            in_tenant, ladder, holder, settled, instant, in_cause, holder.entry_count, false, NULL, NULL)::integer;
     END LOOP;
     PERFORM standings_follow(in_tenant, in_after, in_until);
     RETURN moved_count;
 END
 $$;
 
--- Look anew where one participant stands, after what holds them has changed.
+-- Settle one participant on the ladder in force, which decides from what they hold by then, before what holds them changes.
+CREATE FUNCTION tier_catch_up(in_tenant bigint, in_participant bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    ladder ladders;
+    holder participants;
+    settled tier_settlement;
+    instant timestamptz := clock_timestamp();
+BEGIN
+    SELECT * INTO holder FROM participants WHERE tenant_id = in_tenant AND id = in_participant FOR NO KEY UPDATE;
+    PERFORM pg_advisory_xact_lock_shared(1, hashint8(in_tenant));
+    SELECT * INTO ladder FROM ladders WHERE tenant_id = in_tenant ORDER BY version DESC LIMIT 1;
+    IF NOT (ladder.is_settled OR holder.ladder_version = ladder.version) THEN
+        settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, true);
+        PERFORM tier_put(
+            in_tenant, ladder, holder, settled, instant, 'published', holder.entry_count, false, NULL, NULL);
+        PERFORM standings_follow(in_tenant, in_participant - 1, in_participant);
+    END IF;
+END
+$$;
+
+-- Look anew where one participant, who has been caught up with, stands, after what holds them has changed.
 CREATE FUNCTION tier_reevaluate(in_tenant bigint, in_participant bigint, in_cause text, in_reason text, in_changed_by text)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     ladder ladders;
     holder participants;
     settled tier_settlement;
+    instant timestamptz := clock_timestamp();
 BEGIN
     SELECT * INTO holder FROM participants WHERE tenant_id = in_tenant AND id = in_participant FOR NO KEY UPDATE;
     PERFORM pg_advisory_xact_lock_shared(1, hashint8(in_tenant));
     SELECT * INTO ladder FROM ladders WHERE tenant_id = in_tenant ORDER BY version DESC LIMIT 1;
     holder.is_held := true; -- or was until now
-    settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, clock_timestamp(), false);
-    PERFORM tier_put(in_tenant, ladder, holder, settled, clock_timestamp(), in_cause, holder.entry_count, false,
+    settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, false);
+    PERFORM tier_put(in_tenant, ladder, holder, settled, instant, in_cause, holder.entry_count, false,
                      in_reason, in_changed_by);
     PERFORM standings_follow(in_tenant, in_participant - 1, in_participant);
 END
@@ -380,7 +410,8 @@ BEGIN
                 entry.tier_before := COALESCE(
                     width_bucket(entry.total_earned_after - GREATEST(entry.points, 0), ladder.thresholds), 0);
                 entry.tier_after := COALESCE(width_bucket(entry.total_earned_after, ladder.thresholds), 0);
-                IF held_number <> COALESCE(ladder.numbers[entry.tier_after], 0) THEN
+                IF held_number <> COALESCE(ladder.numbers[entry.tier_after], 0)
+                   OR NOT ladder.is_settled AND entry.ladder_version <> ladder.version THEN -- whom this entry has made
                     UPDATE participants
                     SET tier = COALESCE(ladder.numbers[entry.tier_after], 0), ladder_version = ladder.version
                     WHERE tenant_id = in_tenant AND id = entry.participant_id;
@@ -393,8 +424,13 @@ BEGIN
                 done.tier_upgrade := tier_upgrade(in_tenant, ladder.version, entry.tier_before, entry.tier_after);
             END IF;
             RETURN NEXT done;
+            IF ladder.basis <> 'lifetime' THEN -- what the next entry counts
+                INSERT INTO ledger_entries SELECT entry.*;
+            END IF;
         END LOOP;
-        INSERT INTO ledger_entries SELECT * FROM unnest(entries);
+        IF ladder.basis = 'lifetime' OR ladder.basis IS NULL THEN
+            INSERT INTO ledger_entries SELECT * FROM unnest(entries);
+        END IF;
     END IF;
     IF cardinality(decided) > 0 THEN
         INSERT INTO idempotency_keys SELECT * FROM unnest(decided) ORDER BY key COLLATE "C";

@@ -13,6 +13,7 @@ depends_on = None
 SQL = Path(__file__).parents[1] / "sql"
 TABLES = ("tier_holds", "tier_changes", "ladder_drafts", "recalculations")
 FUNCTIONS = (
+    "tier_catch_up",
     "tier_reevaluate",
     "tier_recalculate",
     "standings_follow",

@@ -204,6 +204,27 @@ def erase(n: Neighbours) -> None:
     assert n.as_a.request("GET", f"{BASE}/participants/{quote(ANN)}").json["display_name"] == "Ann of A"
 
 
+def tier(n: Neighbours) -> None:
+    look = lambda who: n.api.request("GET", f"{BASE}/participants/{quote(who)}/tier")  # noqa: E731  # it is the question itself
+
+    assert look(ANN).json["qualifying"]["points"] == 3
+    same_as_unknown(look, [BOB], CAT)
+
+
+def assign(n: Neighbours) -> None:
+    pin = lambda who: n.api.request("POST", f"{BASE}/tiers/assign", body={"participant_id": who, "tier": "gold", "reason": "r"})  # noqa: E731
+
+    same_as_unknown(pin, [BOB], CAT)
+    assert pin(ANN).json["current"]["code"] == "gold"
+
+
+def unassign(n: Neighbours) -> None:
+    unpin = lambda who: n.api.request("POST", f"{BASE}/tiers/unassign", body={"participant_id": who})  # noqa: E731
+
+    same_as_unknown(unpin, [BOB], CAT)
+    assert unpin(ANN).json["pinned"] is None
+
+
 # What B tries on each route. A route without an entry here fails the test below: say how it keeps tenants apart.
 RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("POST", "/points/award"): award,
@@ -230,6 +251,9 @@ RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("DELETE", "/participants/<bare_participant_id:participant_id>"): erase,
     ("GET", "/participants/<participant_id:participant_id>/points"): points,
     ("GET", "/participants/<participant_id:participant_id>/points/transactions"): history,
+    ("GET", "/participants/<participant_id:participant_id>/tier"): tier,
+    ("POST", "/tiers/assign"): assign,
+    ("POST", "/tiers/unassign"): unassign,
 }
 
 

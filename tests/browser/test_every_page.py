@@ -19,7 +19,7 @@ from tests.people import new_user
 ROLES = ("admin", "analyst", "operator", guard.PUBLIC)
 # No pages: they send a file.
 FILES = (".csv",)
-PARTS = ("adjustments.preview",)  # what a form shows while somebody types; never a page
+PARTS = ("adjustments.preview", "pins.preview")  # what a form shows while somebody types; never a page
 PART = {"HX-Request": "true"}
 # What looks different while there is nothing yet.
 NEW = (

@@ -197,7 +197,9 @@ PEOPLE = f"{BASE}/participants"
         ("GET", "%2Fann%40mail", ""),
     ],
 )
-def test_nobodys_id_is_kept_for_it_could_not_be_erased(quick, tenant, owner, method, address, kept):
+def test_nobodys_id_is_kept_for_it_could_not_be_erased(  # noqa: PLR0917  # three of them are parameters
+    quick, tenant, owner, method, address, kept
+):
     Api(quick.test_client(), tenant.key).request(method, f"{PEOPLE}/{address}")
 
     [request] = arrived(quick, tenant.id, key_id_of(owner, tenant.key), 1)

@@ -35,7 +35,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from gamify.models import LedgerEntry, Participant, ParticipantDetails, ParticipantStanding, TierStanding
+from gamify.models import LedgerEntry, Participant, ParticipantDetails, ParticipantStanding, TierHold, TierStanding
+from gamify.models.tier_hold import PIN
 
 SHORTEST_FRAGMENT = 3  # characters that the index of fragments needs; fewer are looked for at the beginning of ids
 
@@ -50,6 +51,7 @@ COLUMNS: tuple[Any, ...] = (
     P.last_entry_at,
     P.created_at,
     P.erased_at,
+    P.is_held,
 )
 # By what a list can be sorted, and the same among the standings.
 ORDERS: dict[str, tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any] | None, type]] = {
@@ -68,6 +70,7 @@ class Wanted:
     tiers: Sequence[int] = ()  # their numbers; 0: none
     active_since: datetime | None = None
     quiet_since: datetime | None = None
+    is_pinned: bool = False  # whether only those whose tier is pinned
     sort: str = "-active"
 
     @property
@@ -132,7 +135,7 @@ def collected(
     parts = [everybody(tenant_id, wanted)]
     if numbers is not None:
         parts = [_numbered(tenant_id, wanted, numbers)]
-    elif not wanted.fragment:
+    elif not (wanted.fragment or wanted.is_pinned):
         parts = [_summed(tenant_id, wanted, summed_until), _of_unsummed(tenant_id, wanted, summed_until)]
     # An offset keeps the planner from reading in order, looking for matches one by one.
     rows = union_all(*parts).subquery()
@@ -163,7 +166,11 @@ def walked(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, lim
 
 def everybody(tenant_id: int, wanted: Wanted) -> Select[Any]:
     """Return a query for all who match, straight from their rows, in no order."""
-    return select(*COLUMNS).where(P.tenant_id == tenant_id, *_conditions(tenant_id, wanted, P))
+    query = select(*COLUMNS).where(P.tenant_id == tenant_id, *_conditions(tenant_id, wanted, P))
+    if wanted.is_pinned:
+        pinned = select(TierHold.participant_id).where(TierHold.tenant_id == tenant_id, TierHold.kind == PIN)
+        query = query.where(P.id.in_(pinned))
+    return query
 
 
 def named(tenant_id: int, query: Select[Any]) -> Select[Any]:

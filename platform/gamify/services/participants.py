@@ -20,6 +20,7 @@ NEAR, FAR = 200, 5_000  # rows to look through in the order asked for, before al
 FEW = 25_000  # rows that are quickly collected and sorted
 NEVER = datetime.fromtimestamp(0, UTC)  # when those have moved who are registered and have no entries
 FIRST = NEVER + timedelta(microseconds=1)  # when entries begin, before any are summed
+PINNED = "pinned"
 SORTS = tuple(f"{sign}{order}" for order in ORDERS for sign in ("", "-"))
 ACTIVITIES = {
     **{f"active-{days}": timedelta(days) for days in (7, 30, 90)},
@@ -34,7 +35,7 @@ class Found(NamedTuple):
     cursor: str | None
 
 
-def wanted(*, fragment: str, tiers: Sequence[int], activity: str, sort: str, now: datetime) -> Wanted:
+def wanted(*, fragment: str, tiers: Sequence[int], activity: str, sort: str, now: datetime, held: str = "") -> Wanted:
     """Return what texts of a form ask for; empty ones ask for nothing. Raises `Invalid`."""
     errors = []
     if problem := text_problem(fragment):
@@ -43,6 +44,8 @@ def wanted(*, fragment: str, tiers: Sequence[int], activity: str, sort: str, now
         errors.append(FieldError("activity", f"Choose one of {', '.join(ACTIVITIES)}."))
     if sort and sort not in SORTS:
         errors.append(FieldError("sort", f"Choose one of {', '.join(SORTS)}."))
+    if held and held != PINNED:
+        errors.append(FieldError("held", f"There is nothing to choose but {PINNED}."))
     if errors:
         raise Invalid(errors)
     since = now - ACTIVITIES[activity] if activity else None
@@ -52,6 +55,7 @@ def wanted(*, fragment: str, tiers: Sequence[int], activity: str, sort: str, now
         tiers=tuple(tiers),
         active_since=since if is_active else None,
         quiet_since=None if is_active else since,
+        is_pinned=held == PINNED,
         sort=sort or "-active",
     )
 
@@ -92,6 +96,8 @@ class _Question:
 
         Those who match are collected and sorted if they are few, or if they do not come in a long way.
         """
+        if self.wanted.is_pinned:
+            return self._collected(None)  # they are few
         if self.wanted.is_plain:
             return self.session.execute(self._in_order(self.limit)).all()
         found = self._within(NEAR)

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy import ColumnElement, and_, or_, select, true, union
 from sqlalchemy.orm import Session, load_only
 
 from gamify.models import Ladder, LedgerEntry, Participant, TierChange, TierHold
 from gamify.services import ladder
-from gamify.services.tier_replay import Holder
+from gamify.services.tier_replay import Holder, Row
 
 AT_ONCE = 2_000  # entries a fetch
 C, E, H, P = TierChange, LedgerEntry, TierHold, Participant
@@ -28,9 +28,10 @@ def replayed(session: Session, of: Range) -> dict[str, Any]:
     if newest is not None and (not newest.is_settled or session.scalar(unusual.limit(1)) is not None):
         return {"replays_all": True, "replayed": []}
     touched = or_(C.is_kept, C.cause.not_in(["published", "registered"]))
-    told = select(C.participant_id).where(*_among(C.tenant_id, C.participant_id, of), touched).distinct()
-    held = select(P.id).where(*_among(P.tenant_id, P.id, of), P.is_held)
-    return {"replays_all": False, "replayed": sorted(set(session.scalars(told)) | set(session.scalars(held)))}
+    told = select(C.participant_id).where(*_among(C.tenant_id, C.participant_id, of), touched)
+    marked = select(P.id).where(*_among(P.tenant_id, P.id, of), P.is_held)
+    held = select(H.participant_id).where(*_among(H.tenant_id, H.participant_id, of))
+    return {"replays_all": False, "replayed": sorted(session.scalars(union(told, marked, held)))}
 
 
 def replay(session: Session, of: Range, *, most: int) -> list[tuple[Any, ...]]:
@@ -47,13 +48,15 @@ def _wrong(session: Session, of: Range) -> Iterator[tuple[Any, ...]]:
     changes, holds = _changes(session, of), _holds(session, of)
     entries = _entries(session, of)
     following = next(entries, None)
-    people = select(P.id, P.tier).where(*_among(P.tenant_id, P.id, of), _chosen(P.id, of)).order_by(P.id)
-    for number, tier in session.execute(people).all():
+    people = (
+        select(P.id, P.tier, P.ladder_version, P.is_held).where(*_among(P.tenant_id, P.id, of), _chosen(P.id, of)).order_by(P.id)
+    )
+    for number, tier, version, is_held in session.execute(people).all():
         mine: Sequence[LedgerEntry] = []
         if following and following[0] == number:
             mine, following = following[1], next(entries, None)
         holder = Holder(ladders)
-        for each in (*holder.replay(mine, changes[number]), *holder.end(tier, holds[number], newest)):
+        for each in (*holder.replay(mine, changes[number]), *holder.end(Row(tier, version, is_held), holds[number], newest)):
             yield (number, *each)
 
 

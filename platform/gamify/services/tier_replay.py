@@ -7,10 +7,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from gamify.models import Ladder, LedgerEntry, TierChange
+from gamify.models.tier_hold import KEEP, PIN
 
 Ladders = Mapping[int, Ladder]
 
@@ -22,6 +23,14 @@ class Wrong(NamedTuple):
     what: str
     stored: str
     derived: str
+
+
+class Row(NamedTuple):
+    """What a participant's own row says."""
+
+    tier: int
+    ladder_version: int
+    is_held: bool
 
 
 class Settled(NamedTuple):
@@ -42,6 +51,7 @@ class Holder:
     kept: int | None = None
     total: int = 0
     past: list[tuple[datetime, int]] = field(default_factory=list)  # totals since when
+    awaits_note: bool = False  # an award has settled what is kept, which the change after it must tell
 
     def replay(self, entries: Sequence[LedgerEntry], changes: Sequence[TierChange]) -> Iterator[Wrong]:
         """Go through everything in order; yield what does not follow from what was before."""
@@ -49,48 +59,61 @@ class Holder:
         for entry in entries:
             while waiting and waiting[0].after_seq < entry.seq:
                 yield from self._change(waiting.pop(0))
+            yield from self._note_is_there()
             yield from self._move(entry)
         for change in waiting:
             yield from self._change(change)
 
-    def end(self, number: int, holds: Mapping[str, int], newest: Ladder | None) -> Iterator[Wrong]:
+    def end(self, row: Row, holds: Mapping[str, int], newest: Ladder | None) -> Iterator[Wrong]:
         """Compare what all that has led to with the participant's row and what holds them."""
-        if newest and newest.is_settled and self.version < newest.version:
-            yield from self._pass(newest, self._last_at)
-        stored = (number, holds.get("pin"), holds.get("keep"))
-        for what, there, derived in zip(("tier", "pin", "tier kept"), stored, (self.number, self.pinned, self.kept), strict=True):
-            if there != derived:
-                yield Wrong(None, what, str(there), str(derived))
-
-    @property
-    def _last_at(self) -> datetime | None:
-        return self.past[-1][0] if self.past else None
+        yield from self._note_is_there()
+        if newest and self.version < newest.version and (newest.is_settled or row.ladder_version == newest.version):
+            yield from self._pass(newest, self.past[-1][0] if self.past else newest.created_at)
+        stored: dict[str, Any] = {"tier": row.tier, "pin": holds.get(PIN), "tier kept": holds.get(KEEP), "is_held": row.is_held}
+        derived = {"tier": self.number, "pin": self.pinned, "tier kept": self.kept, "is_held": bool(self.pinned or self.kept)}
+        if newest and not newest.is_settled:
+            stored["settled"], derived["settled"] = row.ladder_version == newest.version, self.version == newest.version
+        for what, there in stored.items():
+            if there != derived[what]:
+                yield Wrong(None, what, str(there), str(derived[what]))
 
     def _change(self, change: TierChange) -> Iterator[Wrong]:
         ladder = self.ladders[change.ladder_version]
         if change.number_before != self.number:
             yield Wrong(None, f"tier before it was {change.cause}", str(change.number_before), str(self.number))
-        is_new = change.cause == "published"
-        if is_new and ladder.effect == "next_award" and ladder.version != self.version:
-            return  # a tier kept, of which the next entry tells
+        if change.cause == "published" and self.awaits_note:
+            self.awaits_note = False
+            if (change.number_after, change.is_kept) != (self.number, self.kept is not None):
+                yield Wrong(None, "note of a tier kept", f"{change.number_after}", f"{self.number}")
+            return
+        if change.cause not in {"published", "registered"} and self.version < ladder.version:
+            yield from self._pass(ladder, change.at)
+        settled = self._settled_by(change, ladder)
+        number = _number(ladder, settled.level)
+        if (number, settled.is_kept) != (change.number_after, change.is_kept):
+            told = f"{change.number_after}{', kept' * change.is_kept}"
+            yield Wrong(None, f"tier when it was {change.cause}", told, f"{number}{', kept' * settled.is_kept}")
+        if change.cause == "published" or not settled.is_kept:
+            self.kept = number if settled.is_kept else None
+        self.number, self.version = change.number_after, ladder.version
+
+    def _settled_by(self, change: TierChange, ladder: Ladder) -> Settled:
+        """Where a change must have led, once it has changed what holds the participant."""
         match change.cause:
             case "registered":
-                settled = Settled(_level(ladder, 0), is_kept=False)
+                return Settled(_level(ladder, 0), is_kept=False)
             case "pinned":
                 self.pinned = change.number_after
             case "unpinned" | "pin_ended":
                 self.pinned = None
             case "keep_ended":
                 self.kept = None
-        if change.cause != "registered":
-            settled = self._settle(ladder, change.at, is_new=is_new)
-        number = _number(ladder, settled.level)
-        if (number, settled.is_kept) != (change.number_after, change.is_kept):
-            told = f"{change.number_after}{', kept' * change.is_kept}"
-            yield Wrong(None, f"tier when it was {change.cause}", told, f"{number}{', kept' * settled.is_kept}")
-        if is_new or not settled.is_kept:
-            self.kept = number if settled.is_kept else None
-        self.number, self.version = change.number_after, ladder.version
+        return self._settle(ladder, change.at, is_new=change.cause == "published")
+
+    def _note_is_there(self) -> Iterator[Wrong]:
+        if self.awaits_note:
+            self.awaits_note = False
+            yield Wrong(None, "note of a tier kept", "missing", "there")
 
     def _move(self, entry: LedgerEntry) -> Iterator[Wrong]:
         ladder = self.ladders.get(entry.ladder_version or 0)
@@ -107,9 +130,11 @@ class Holder:
             before = after = self._floor(ladder, self.number)  # waits for an award
         else:
             before = self._floor(ladder, self.number)
+            was_kept = self.kept is not None
             settled = self._settle(ladder, entry.created_at, is_new=True)
             self.kept = _number(ladder, settled.level) if settled.is_kept else None
             _, after = self._moved(ladder, entry, earned_by_it, before=settled.level)
+            self.awaits_note = was_kept != (self.kept is not None)
         self.total += earned_by_it
         self.past.append((entry.created_at, self.total))
         for what, stored, derived in (("tier_before", entry.tier_before, before), ("tier_after", entry.tier_after, after)):
@@ -130,14 +155,16 @@ class Holder:
         self.number, self.version = _number(ladder, after), ladder.version
         return before, after
 
-    def _pass(self, ladder: Ladder, at: datetime | None) -> Iterator[Wrong]:
+    def _pass(self, ladder: Ladder, at: datetime) -> Iterator[Wrong]:
         """A ladder has come into force and nothing is told of it: so it must have changed nothing."""
-        if ladder.basis == "lifetime" and at is not None:
+        if ladder.basis == "lifetime":
             settled = self._settle(ladder, at, is_new=True)
-            level = self._floor(ladder, self.number)
-            if _number(ladder, settled.level) != self.number:
-                yield Wrong(None, f"level by version {ladder.version} of the ladder", str(level), str(settled.level))
-            self.kept = self.kept if settled.is_kept and self.pinned is None else None
+            number = _number(ladder, settled.level)
+            if ladder.published_by is None:  # before changes were told
+                self.number = number
+            if number != self.number or settled.is_kept != (self.kept is not None):
+                told = f"{number}{', kept' * settled.is_kept}"
+                yield Wrong(None, f"tier by version {ladder.version} of the ladder", str(self.number), told)
         self.version = ladder.version
 
     def _settle(self, ladder: Ladder, at: datetime, *, is_new: bool) -> Settled:

@@ -6,13 +6,12 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from gamify.errors import Conflict, FieldError, Invalid
-from gamify.models import Ladder, Tenant, Tier, TierHold
+from gamify.models import Ladder, Tenant, Tier
 from gamify.models.tier import COLOURS
-from gamify.models.tier_hold import KEEP
 from gamify.services import audit, ladder, rollups
 from gamify.services.audit import Actor
 
@@ -28,11 +27,11 @@ _LADDER_LOCK = 1
 RECALCULATE = text("SELECT tier_recalculate(:tenant_id, :after, :until, :cause)")
 # Whom an award has moved meanwhile by the ladder that it had read.
 OVERTAKEN = text("""
-    SELECT id FROM participants
-    WHERE tenant_id = :tenant_id AND ladder_version <> :version AND (is_held OR tier <> COALESCE(
-        (CAST(:numbers AS smallint[]))[width_bucket(total_earned, CAST(:thresholds AS bigint[]))], 0))
-    ORDER BY external_id
-    FOR NO KEY UPDATE SKIP LOCKED
+    SELECT p.id FROM participants AS p JOIN ladders AS ladder ON ladder.tenant_id = p.tenant_id AND ladder.version = :version
+    WHERE p.tenant_id = :tenant_id AND p.ladder_version <> :version AND (p.is_held OR p.tier <> COALESCE(
+        ladder.numbers[tier_level(p.tenant_id, ladder, p.id, p.total_earned, clock_timestamp())], 0))
+    ORDER BY p.external_id
+    FOR NO KEY UPDATE OF p SKIP LOCKED
 """)
 
 
@@ -82,13 +81,11 @@ def replace(
     check(thresholds, looks or {})
     rollups.hold(session, tenant_id)
     newest = put(session, tenant_id, thresholds, looks or {}, policy=MOVE_NOW, actor=actor, is_settled=True, based_on=based_on)
-    session.execute(delete(TierHold).where(TierHold.tenant_id == tenant_id, TierHold.kind == KEEP))
     _move(session, tenant_id, *EVERYBODY)  # nearly everybody, while awards go on
     shut(session, tenant_id)
     # Who holds a row now waits for the lock that we have, so must not be waited for; it will read our ladder and set the
     # tier itself.
-    values = {"version": newest.version, "numbers": newest.numbers, "thresholds": newest.thresholds}
-    for number in session.scalars(OVERTAKEN, {"tenant_id": tenant_id} | values).all():
+    for number in session.scalars(OVERTAKEN, {"tenant_id": tenant_id, "version": newest.version}).all():
         _move(session, tenant_id, number - 1, number)
     return newest
 
