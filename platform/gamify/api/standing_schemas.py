@@ -66,7 +66,7 @@ class UnassignSchema(StrictSchema):
     )
 
 
-class HeldTierSchema(Schema):
+class TierOnLadderSchema(Schema):
     """A tier."""
 
     code = fields.String(required=True, metadata={"examples": ["gold"]})
@@ -74,7 +74,7 @@ class HeldTierSchema(Schema):
     level = fields.Integer(required=True, metadata={"examples": [3]})
 
 
-class HeldSchema(HeldTierSchema):
+class HeldSchema(TierOnLadderSchema):
     """The tier held."""
 
     since = fields.DateTime(required=True, metadata={"examples": ["2026-02-14T10:00:00Z"]})
@@ -103,7 +103,7 @@ class KeptSchema(Schema):
     until = fields.DateTime(required=True, allow_none=True, metadata={"description": "Null: until as much is earned, or pinned."})
 
 
-class NextSchema(HeldTierSchema):
+class NextSchema(TierOnLadderSchema):
     """The next tier above what is held and what is earned."""
 
     points_required = fields.Integer(required=True, metadata={"description": "Qualifying points it takes.", "examples": [1500]})
@@ -140,8 +140,8 @@ class TierChangeSchema(Schema):
     explanation = fields.String(
         required=True, metadata={"description": "The cause in words.", "examples": ["Earned by an award"]}
     )
-    before = fields.Nested(HeldTierSchema, required=True, allow_none=True)
-    after = fields.Nested(HeldTierSchema, required=True, allow_none=True)
+    before = fields.Nested(TierOnLadderSchema, required=True, allow_none=True)
+    after = fields.Nested(TierOnLadderSchema, required=True, allow_none=True)
     is_kept = fields.Boolean(required=True, metadata={"description": "Whether a tier is kept that new tiers ask more for."})
     reason = fields.String(required=True, allow_none=True)
     by = fields.String(required=True, allow_none=True, metadata={"description": "A person's e-mail, or a key's prefix."})
