@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask
+from gamify.services.participants import NEVER
 from markupsafe import Markup, escape
 
 from dashboard.assets import address, icon
@@ -20,7 +21,7 @@ JUST_NOW = 10  # seconds
 
 def init_app(app: Flask) -> None:
     """Give templates these filters."""
-    for write in (number, signed, compact, percent, moment, exact, day, ago):
+    for write in (number, signed, compact, percent, moment, exact, day, ago, duration):
         app.jinja_env.filters[write.__name__] = write
     app.jinja_env.globals |= {"icon": icon, "asset": address, "zone": zone}
 
@@ -49,7 +50,9 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def moment(at: datetime | None) -> Markup | str:
-    """A time as people speak of it, with its exact time in the tenant's zone to be seen on it."""
+    """A time as people speak of it, with its exact time in the tenant's zone to be seen on it; who has not moved: never."""
+    if at == NEVER:
+        return "never"
     return "–" if at is None else _time(at, ago(at), title=_exact(at), is_relative=True)  # noqa: RUF001  # nothing there
 
 
@@ -74,6 +77,12 @@ def ago(at: datetime) -> str:
             text = f"{int(distance // size)} {unit}"
             return f"{text} ago" if seconds > 0 else f"in {text}"
     return day(at)
+
+
+def duration(seconds: float) -> str:
+    """75 → 1 min; what is less than a second is 1 s."""
+    size, unit = next(((size, unit) for limit, size, unit in STEPS if seconds < limit), STEPS[-1][1:])
+    return f"{max(int(seconds // size), 1)} {unit}"
 
 
 def _exact(at: datetime, *, seconds: bool = False) -> str:

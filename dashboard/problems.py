@@ -29,6 +29,12 @@ PROBLEMS = (
     Problem(404, "not_found", "Nothing there", "Check the address; a participant exists from the first award on."),
     Problem(405, "method_not_allowed", "Wrong method", "The header Allow lists the right ones."),
     Problem(409, "conflict", "That conflicts with what is there", "The detail tells with what."),
+    Problem(
+        409,
+        "draft_changed",
+        "The draft was changed by somebody else",
+        "draft tells what it is now, and who changed it; send yours again with its revision if you still want it.",
+    ),
     Problem(413, "body_too_large", "The body is too large", "Send less at a time: 1 MiB, or 4 MiB for a batch."),
     Problem(415, "unsupported_media_type", "The body must be JSON", "Send Content-Type: application/json."),
     Problem(422, "invalid_request", "The request has invalid values", "Nothing was stored; errors lists each field."),

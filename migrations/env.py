@@ -21,7 +21,9 @@ def run_migrations() -> None:
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(text("SELECT set_config('gamify.login', :login, false)"), {"login": app_login() or ""})
         connection.commit()
-        context.configure(connection=connection, target_metadata=Record.metadata, transaction_per_migration=True)
+        context.configure(
+            connection=connection, target_metadata=Record.metadata, transaction_per_migration=True, include_name=is_ours
+        )
         try:
             with context.begin_transaction():
                 context.run_migrations()
@@ -36,6 +38,11 @@ def wait_for_turn(connection: Connection) -> None:
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:n)"), {"n": ONE_AT_A_TIME}):
         connection.rollback()
         time.sleep(0.1)
+
+
+def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Whether a model should exist for it: tables of the queue belong to the package that made them."""
+    return not (kind == "table" and (name or "").startswith("procrastinate_"))
 
 
 def app_login() -> str | None:

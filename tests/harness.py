@@ -23,7 +23,7 @@ from gamify.db import act_as
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers, _valkey_binary
 from gamify.models import LadderDraft, Participant, RequestMonth
-from gamify.services import api_keys, holds, recalculations, rollups, tenants, tiers, verification
+from gamify.services import api_keys, details, erasures, holds, recalculations, rollups, tenants, tiers, verification
 from gamify.services.audit import SYSTEM
 from sqlalchemy import select, text
 
@@ -117,7 +117,7 @@ class TenantUnderTest:
             tiers.replace(session, self.id, thresholds, actor=SYSTEM)
 
     def fill(self) -> None:
-        """Have a row in each table that movements do not write, in the sandbox too: rollups, a draft, somebody pinned."""
+        """Have a row in each table that movements do not write, in the sandbox too."""
         for tenant_id in (self.id, self.sandbox_id):
             rollups.rebuild(self.here.database, tenant_id)
             with self.here.database.transaction(tenant_id) as session:
@@ -128,6 +128,9 @@ class TenantUnderTest:
                 for pid in session.scalars(somebody).all():
                     asked = {"code": "bronze", "reason": "a friend", "until": None, "now": datetime.now(UTC)}
                     holds.pin(session, tenant_id, pid, **asked, actor=SYSTEM)
+                for pid in ("named", "gone"):
+                    details.register(session, tenant_id, pid, display_name=pid)
+                erasures.erase(session, tenant_id, "gone", actor=SYSTEM)
             recalculations.advance(self.here.database, tenant_id)
 
     def row_count(self) -> int:

@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import Blueprint, Response, render_template, request, url_for
 from gamify.deployment import database, deployment
 from gamify.errors import Conflict, InsufficientPoints, Invalid, NotFound
-from gamify.services import adjustments, entries, ladder, profiles
+from gamify.services import adjustments, entries, holds, ladder, profiles
 from gamify.services.adjustments import Adjustment
 from werkzeug.wrappers import Response as Answer
 
@@ -56,7 +56,8 @@ def preview() -> Response:
     with database().transaction(here().id) as session:
         person = profiles.find(session, here().id, pid)
         before = ladder.place_of(session, here().id, person, now=now())
-    values: dict[str, Any] = {"person": person, "problem": adjustments.amount_problem(amount) if amount else None}
+        held = {"pin": ladder.pin_of(session, here().id, person), "kept": holds.kept(session, here().id, person)}
+    values: dict[str, Any] = {"person": person, **held, "problem": adjustments.amount_problem(amount) if amount else None}
     if amount and not values["problem"]:
         told = adjustments.preview(
             balance=person.balance, total_earned=person.total_earned, kind=kind, amount=adjustments.points(amount)

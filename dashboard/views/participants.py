@@ -10,7 +10,7 @@ from gamify.db import Database
 from gamify.deployment import database
 from gamify.errors import FieldError, Invalid
 from gamify.models import Tier
-from gamify.services import adjustments, figures, ladder, participants, profiles, spreadsheet
+from gamify.services import adjustments, details, figures, holds, ladder, participants, profiles, spreadsheet, tier_words
 from gamify.services.listing import Wanted
 from gamify.services.participants import Found
 from gamify.services.profiles import Profile
@@ -23,9 +23,19 @@ from dashboard.tenancy import here, is_sandbox, reading, zone
 
 PAGE, PAGE_OF_LEDGER = 50, 25
 NO_TIER = "-"  # in addresses; no code can be it
-FILTERS = ("q", "activity", "sort")
+FILTERS = ("q", "activity", "held", "sort")
 PARTIALS = {"found": "participants/_found.html", "more": "participants/_more.html"}
-COLUMNS = ("participant_id", "tier", "balance", "total_earned", "total_spent", "last_entry_at", "created_at")
+COLUMNS = (
+    "participant_id",
+    "display_name",
+    "tier",
+    "held",
+    "balance",
+    "total_earned",
+    "total_spent",
+    "last_entry_at",
+    "created_at",
+)
 WORDS = {"active": "Active within", "quiet": "Quiet for"}
 ACTIVITIES = {
     "": "Any activity",
@@ -49,11 +59,15 @@ def index() -> Response:
         tiers = ladder.in_force(session, tenant_id)
         rungs = ladder.known(session, tenant_id)
         found, count, refused = _search(session, tenant_id, given, tiers)
+        known = details.of(session, tenant_id, [row.id for row in found.rows])
+        pins = holds.pins(session, tenant_id, [row.id for row in found.rows if row.is_held])
     answer = htmx.render(
         "participants/index.html",
         partials=PARTIALS,
         status=Invalid.status if refused else 200,
         found=found.rows,
+        pins=pins,
+        known=known,
         count=count,
         given=given,
         refused=refused,
@@ -89,8 +103,8 @@ def profile(pid: str) -> Response:
     return show_profile(pid, Form({"kind": "award", "key": adjustments.new_key()}))
 
 
-def show_profile(pid: str, form: Form) -> Response:
-    """Render the profile with a form for adjustments. Raises `NotFound`."""
+def show_profile(pid: str, form: Form, *, pin_form: Form | None = None) -> Response:
+    """Render the profile with its forms: for adjustments, and for pins. Raises `NotFound`."""
     tenant_id = here().id
     page = request.args.get("page", 1, type=_page_number)
     with database().transaction(tenant_id) as session:
@@ -98,12 +112,14 @@ def show_profile(pid: str, form: Form) -> Response:
         balances = profiles.balances(session, tenant_id, found.participant, now=now())
         statement = profiles.statement(session, tenant_id, found.participant, page=page, page_size=PAGE_OF_LEDGER)
         done = _done(session, tenant_id, found)
+        known = details.of(session, tenant_id, [found.participant.id]).get(found.participant.id)
     return htmx.render(
         "participants/profile.html",
         partials={"statement": "participants/_statement.html"},
-        status=form.status,
+        status=max(form.status, pin_form.status if pin_form else 0),
         profile=found,
         person=found.participant,
+        known=known,
         chart_of_balance=profile_chart.chart(balances, zone()),
         statement=statement,
         page_number=page,
@@ -111,6 +127,8 @@ def show_profile(pid: str, form: Form) -> Response:
         done=done,
         undo_key=adjustments.new_key(),
         form=form,
+        pin_form=pin_form or Form(),
+        because=tier_words.because,
     )
 
 
@@ -156,6 +174,7 @@ def _wanted(given: dict[str, Any], tiers: Sequence[Tier]) -> Wanted:
         fragment=given.get("q", ""),
         tiers=sorted({levels[code] for code in given.get("tier", [])}),
         activity=given.get("activity", ""),
+        held=given.get("held", ""),
         sort=given.get("sort", ""),
         now=now(),
     )
@@ -163,7 +182,7 @@ def _wanted(given: dict[str, Any], tiers: Sequence[Tier]) -> Wanted:
 
 def _count(session: Session, tenant_id: int, wanted: Wanted) -> int | None:
     """How many match, where that is known without looking at each."""
-    if wanted.fragment or wanted.active_since or wanted.quiet_since:
+    if wanted.fragment or wanted.active_since or wanted.quiet_since or wanted.is_pinned:
         return None
     counts = figures.tier_counts(session, tenant_id)
     return sum(each.participant_count for each in counts if not wanted.tiers or each.tier in wanted.tiers)
@@ -171,12 +190,16 @@ def _count(session: Session, tenant_id: int, wanted: Wanted) -> int | None:
 
 def _lines(database: Database, tenant_id: int, wanted: Wanted, codes: dict[int, str], zone: ZoneInfo) -> Generator[str]:
     with database.transaction(tenant_id) as session:
+        pinned = holds.pinned(session, tenant_id)
         # Not by a name: what nobody holds any more is closed at once, before its transaction.
         yield from spreadsheet.lines(
-            COLUMNS, (_cells(row, codes, zone) for row in participants.every(session, tenant_id, wanted))
+            COLUMNS, (_cells(row, codes, pinned, zone) for row in participants.every(session, tenant_id, wanted))
         )
 
 
-def _cells(row: Any, codes: dict[int, str], zone: ZoneInfo) -> list[Any]:
-    times = [f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S%z}" for at in (row.last_entry_at, row.created_at)]
-    return [row.external_id, codes.get(row.tier), row.balance, row.total_earned, row.total_spent, *times]
+def _cells(row: Any, codes: dict[int, str], pinned: frozenset[int], zone: ZoneInfo) -> list[Any]:
+    moved_at = row.last_entry_at if row.last_entry_at > participants.NEVER else None
+    times = [at and f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S%z}" for at in (moved_at, row.created_at)]
+    held = ("pinned" if row.id in pinned else "kept") if row.is_held else None
+    points = row.balance, row.total_earned, row.total_spent
+    return [row.external_id, row.display_name, codes.get(row.tier), held, *points, *times]

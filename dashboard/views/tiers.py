@@ -1,114 +1,101 @@
-"""The ladder: its tiers, who stands on them, and a plain form to set them."""
+"""The ladder in force, who stands on it and what is under way; and the versions that there have been."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from datetime import timedelta
+from typing import Any
 
-from flask import Blueprint, Response, flash, request, url_for
+from flask import Blueprint, Response, request
 from gamify.deployment import database
-from gamify.errors import FieldError, Invalid
-from gamify.models import Tier
-from gamify.models.tier import COLOURS
-from gamify.services import closeness, ladder, overview, tiers
-from gamify.services.tiers import Look
-from werkzeug.wrappers import Response as Answer
+from gamify.models import Recalculation
+from gamify.services import closeness, drafts, ladder, overview, publishing, recalculations
+from sqlalchemy.orm import Session
 
-from dashboard.forms import Form, sent, show
-from dashboard.guard import actor, allows, lead_to
+from dashboard import htmx, tier_words
+from dashboard.guard import allows, now
 from dashboard.tenancy import here, reading
 from dashboard.tier_chart import spread
+from dashboard.tier_drawing import Mark, draw
+from dashboard.tier_scale import scale_of
 
-FIELDS = ("code", "name", "threshold", "colour")
-SPARE = 2  # empty rows of the form
-MOST_DIGITS = 19  # of the highest threshold
+PAGE = 20  # versions
+LATELY = timedelta(hours=1)  # for so long a recalculation that is finished is worth a line
+LEAST_TOLD = 0.02  # of a recalculation that must be done before the rest can be foretold
 
 bp = Blueprint("tiers", __name__, url_prefix="/dashboard/tiers")
-
-
-class Row(NamedTuple):
-    """A row of the form, as it was typed."""
-
-    code: str = ""
-    name: str = ""
-    threshold: str = ""
-    colour: str = ""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody has typed anything into it."""
-        return not (self.code or self.name or self.threshold)
+bp.add_app_template_filter(tier_words.counted)
+bp.add_app_template_filter(tier_words.moves)
+bp.add_app_template_global(tier_words.counted_anew)
 
 
 @bp.get("")
 @allows("tiers:read")
 def index() -> Response:
-    """Show the ladder and its people."""
+    """Show the ladder and its people; a part of it tells how far a recalculation is."""
+    if htmx.target() == "state":
+        return _progress()
     with reading() as session:
         standings = overview.standings(session, here().id)
-        steps = closeness.of(session, here().id, [each.tier for each in standings if each.tier])
-    total = sum(each.participant_count for each in standings)
-    return show("tiers/index.html", Form(), standings=standings, steps=steps, total=total, spread=spread(standings, kind="bar"))
+        rungs = ladder.in_force(session, here().id)
+        steps = closeness.of(session, here().id, rungs)
+        values = _state(session)
+    marks = [Mark(tier.code, tier.name, tier.tone, tier.threshold) for tier in rungs]
+    return htmx.render(
+        "tiers/index.html",
+        standings=standings,
+        rungs=rungs,
+        steps=steps,
+        total=sum(each.participant_count for each in standings),
+        spread=spread(standings, kind="bar"),
+        drawing=draw(marks, scale_of([mark.threshold for mark in marks])),
+        **values,
+    )
 
 
-@bp.get("/edit")
-@allows("tiers:write")
-def edit() -> Response:
-    """Show the form."""
-    return _show(Form(), None)
-
-
-@bp.post("/edit")
-@allows("tiers:write", fresh=True)
-def replace() -> Response | Answer:
-    """Put the tiers of the form in force; everybody is placed anew."""
-    form, rows = sent(), [row for row in _typed() if not row.is_empty]
-    with form.showing():
-        thresholds, looks = _read(rows)
-        with database().transaction(here().id) as session:
-            based_on = request.form.get("version", type=int)
-            made = tiers.replace(session, here().id, thresholds, actor=actor(), looks=looks, based_on=based_on)
-        flash(f"{len(made.thresholds)} tiers are in force, and everybody stands where their points lead.")
-        return lead_to(url_for(".index"))
-    return _show(form, rows)
-
-
-def _show(form: Form, rows: list[Row] | None) -> Response:
+@bp.get("/versions")
+@allows("tiers:read")
+def versions() -> Response:
+    """List who has changed the ladder, when, why and how."""
     with database().transaction(here().id) as session:
-        now, version = ladder.in_force(session, here().id), ladder.version(session, here().id)
-    rows = [_row(tier) for tier in now] if rows is None else rows
-    spare = [Row()] * (max(SPARE, 3 - len(rows)) if len(rows) + SPARE <= tiers.MOST_TIERS else 0)
-    known = {tier.code for tier in now}
-    values: dict[str, Any] = {"rows": rows + spare, "known": known, "version": version, "colours": COLOURS}
-    return show("tiers/edit.html", form, **values)
+        found = publishing.versions(session, here().id, before=request.args.get("before", type=int), limit=PAGE + 1)
+        newest, draft = ladder.version(session, here().id), drafts.of(session, here().id)
+    return htmx.render(
+        "tiers/versions.html",
+        partials={"more": "tiers/_more_versions.html"},
+        versions=found[:PAGE],
+        is_more=len(found) > PAGE,
+        newest=newest,
+        draft=draft,
+    )
 
 
-def _row(tier: Tier) -> Row:
-    return Row(tier.code, tier.name, str(tier.threshold), tier.colour or "")
+def _progress() -> Response:
+    """How far it is; once it is finished, the whole page is another."""
+    with reading() as session:
+        values = _state(session)
+    answer = htmx.render("tiers/_state.html", **values)
+    if values["going_on"] is None:
+        answer.headers["HX-Refresh"] = "true"
+    return answer
 
 
-def _typed() -> Iterator[Row]:
-    """The rows that were sent, but for those marked to go."""
-    columns = zip(*(request.form.getlist(field) for field in FIELDS), strict=False)
-    gone = set(request.form.getlist("gone"))
-    for number, values in enumerate(columns):
-        if str(number) not in gone:
-            yield Row(*(value.strip() for value in values))
+def _state(session: Session) -> dict[str, Any]:
+    """What is under way."""
+    newest, going_on = ladder.newest(session, here().id), recalculations.going_on(session, here().id)
+    last = next(iter(recalculations.latest(session, here().id, most=1)), None)
+    is_recent = last is not None and last.finished_at is not None and now() - last.finished_at < LATELY
+    return {
+        "newest": newest,
+        "going_on": going_on,
+        "seconds_left": seconds_left(going_on) if going_on else None,
+        "finished": last if is_recent else None,
+        "waiting_count": recalculations.waiting_count(session, here().id),
+        "draft": drafts.of(session, here().id),
+        "published": request.args.get("published", type=int),
+    }
 
 
-def _read(rows: list[Row]) -> tuple[Mapping[str, int], Mapping[str, Look]]:
-    """Return thresholds and looks by code. Raises `Invalid` for what is no number or stands twice."""
-    errors, thresholds, looks = [], {}, {}
-    for row in rows:
-        digits = row.threshold.replace(",", "").replace(" ", "")
-        if not (digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS):
-            errors.append(FieldError(f"tiers.{row.code}", "A threshold is a whole number of points, such as 500."))
-        elif row.code in thresholds:
-            errors.append(FieldError(f"tiers.{row.code}", "A code stands for one tier only."))
-        else:
-            thresholds[row.code] = int(digits)
-        if row.name:
-            looks[row.code] = Look(row.name, row.colour or None)
-        elif row.colour:
-            looks[row.code] = Look(tiers.usual_name(row.code), row.colour)
-    if errors:
-        raise Invalid(errors)
-    return thresholds, looks
+def seconds_left(going_on: Recalculation) -> int | None:
+    """How long the rest takes at the speed so far; None until that can be told."""
+    if going_on.done_count < LEAST_TOLD * going_on.total_count or not going_on.done_count:
+        return None
+    taken = (going_on.advanced_at - going_on.started_at).total_seconds()
+    return round(taken * (going_on.total_count - going_on.done_count) / going_on.done_count)

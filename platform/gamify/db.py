@@ -27,7 +27,7 @@ OLDEST_SERVER = 180000  # RETURNING old/new and others came with PostgreSQL 18
 CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.UniqueViolation)
 
 # A fixed character for each session: what a request may wait for, and as whom it speaks.
-_SESSION = (
+SESSION = (
     f"SET ROLE {APP_ROLE}; SET lock_timeout = {LOCK_TIMEOUT}; SET statement_timeout = {STATEMENT_TIMEOUT}; SET jit = off"
     f"; SET idle_in_transaction_session_timeout = {IDLE_TIMEOUT}"
 )
@@ -35,7 +35,7 @@ _SESSION = (
 # A plan is kept, so it must not be one that only suits a table that is still empty: no whole table is ever read here.
 # And whoever waits for a locked row waits in a queue: only a limit on the whole statement bounds that.
 _FUNCTIONS = (
-    f"{_SESSION}; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET statement_timeout = {LOCK_TIMEOUT}"
+    f"{SESSION}; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET statement_timeout = {LOCK_TIMEOUT}"
 )
 
 
@@ -156,6 +156,11 @@ def sqlalchemy_url(url: str) -> str:
     return f"postgresql+psycopg://{rest}" if scheme.split("+")[0] in ("postgres", "postgresql") else url
 
 
+def plain_url(url: str) -> str:
+    """The URL as PostgreSQL's own library takes it."""
+    return f"postgresql://{url.partition('://')[2]}"
+
+
 def retrying(attempt: Callable[[], T]) -> T:
     """Call `attempt` again, up to three times, when it lost to a concurrent transaction.
 
@@ -204,7 +209,7 @@ def _check_version(connection: psycopg.Connection[Any], _record: object) -> None
 def _prepare_connection(connection: psycopg.Connection[Any], record: object) -> None:
     _check_version(connection, record)
     connection.autocommit = True
-    connection.execute(_SESSION)
+    connection.execute(SESSION)
     connection.autocommit = False
 
 

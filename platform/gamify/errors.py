@@ -1,7 +1,7 @@
 """What can go wrong, as the outside sees it: a status, a stable code and one sentence someone can act on."""
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class FieldError(NamedTuple):
@@ -156,6 +156,17 @@ class Conflict(DomainError):
     status = 409
     code = "conflict"
     title = "That conflicts with what is there"
+
+
+class DraftChanged(Conflict):
+    """Somebody else has changed the draft of tiers; `theirs` is what it is now, so that nobody loses anything."""
+
+    code = "draft_changed"
+    title = "The draft was changed by somebody else"
+
+    def __init__(self, why: str, *, theirs: Any) -> None:
+        self.theirs = theirs
+        super().__init__(f"{why} Nothing of yours is stored; compare the two, and send what you want with the new revision.")
 
 
 class TooLarge(DomainError):

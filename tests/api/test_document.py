@@ -118,6 +118,7 @@ def test_every_example_validates_against_its_own_schema(document: dict[str, Any]
 def test_what_is_answered_is_what_the_document_says(api: Api, document: dict[str, Any]):
     """Busy routes answer past their schemas; exactly the documented members may come out of that."""
     award = api.award("ann", 600, idempotency_key="k", metadata={"a": 1})
+    ladder = {"revision": 1, "tiers": [{"code": "high", "threshold": 5_000}], "qualification": {"basis": "lifetime"}}
     answers = {
         ("/points/award", "post"): award,
         ("/points/deduct", "post"): api.deduct("ann", 5),
@@ -125,7 +126,13 @@ def test_what_is_answered_is_what_the_document_says(api: Api, document: dict[str
         ("/participants/{participant_id}/points", "get"): api.points("ann"),
         ("/participants/{participant_id}/points/transactions", "get"): api.history("ann"),
         ("/points/transactions", "get"): api.request("GET", f"{BASE}/points/transactions"),
+        ("/tiers/draft", "put"): api.request("PUT", f"{BASE}/tiers/draft", body=ladder),
+        ("/tiers/draft", "get"): api.request("GET", f"{BASE}/tiers/draft"),
+        ("/tiers/preview", "post"): api.request("POST", f"{BASE}/tiers/preview", body={"falling": "move_down", "movers": {}}),
+        ("/tiers/versions", "get"): api.request("GET", f"{BASE}/tiers/versions"),
+        ("/tiers", "get"): api.request("GET", f"{BASE}/tiers"),
     }
+    assert answers["/tiers/preview", "post"].json["movers"]["participants"]
     for (path, method), answer in answers.items():
         content = document["paths"][BASE + path][method]["responses"]["200"]["content"]["application/json"]
         schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]

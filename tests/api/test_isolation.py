@@ -44,6 +44,8 @@ def neighbours(api: Api, tenant: TenantUnderTest) -> Neighbours:
     made = api.award(ANN, 700, reason="A's own reason", metadata={"of": "A"}, idempotency_key=KEY)
     spent = api.deduct(ANN, 100)
     api.award(BOB, 40)
+    for who, name in ((ANN, "Ann of A"), (BOB, "Bob of A")):
+        api.request("POST", f"{BASE}/participants", body={"participant_id": who, "display_name": name})
     api.batch(A_BATCH, headers={"Idempotency-Key": BATCH_KEY})
     api.with_key(tenant.test_key).award(ANN, 5)
     cursor = api.request("GET", f"{BASE}/points/transactions?limit=1").json["next_cursor"]
@@ -134,6 +136,95 @@ def history(n: Neighbours) -> None:
     same_as_unknown(n.api.history, [BOB], CAT)
 
 
+def ladder_routes(method: str, path: str, body: Any = None) -> Callable[[Neighbours], None]:
+    """B's ladder is B's: whatever is done there is answered of B's own version and draft, of which A knows nothing."""
+
+    def recipe(n: Neighbours) -> None:
+        n.as_a.request("GET", f"{BASE}/tiers/draft")
+        revision = n.api.request("GET", f"{BASE}/tiers/draft").json["revision"]
+        sent = {"revision": revision, "tiers": [{"code": "b", "threshold": 2}]}
+        saved = n.api.request("PUT", f"{BASE}/tiers/draft", body=sent).json
+        asked = body and {name: saved["revision"] if name == "revision" else value for name, value in body.items()}
+        answer = n.api.request(method, f"{BASE}/tiers{path}".replace("REVISION", str(saved["revision"])), body=asked)
+        assert answer.status in (200, 409), answer.body
+        assert BOB not in answer.body.decode()
+        assert n.as_a.request("GET", f"{BASE}/tiers").json["version"] == 1
+        assert not n.as_a.request("GET", f"{BASE}/tiers/draft").json["is_saved"]
+
+    return recipe
+
+
+def preview(n: Neighbours) -> None:
+    body = {"tiers": [{"code": "high", "threshold": 5_000}], "falling": "move_down", "movers": {}}
+    seen = n.api.request("POST", f"{BASE}/tiers/preview", body=body).json
+    assert (seen["total"], seen["fall"]) == (1, 1)
+    assert [row["participant_id"] for row in seen["movers"]["participants"]] == [ANN]
+
+
+def people(n: Neighbours) -> None:
+    path = f"{BASE}/participants"
+    for query in ("", f"?q={ANN[:4]}", "?q=Bob of A", "?tier=bronze", f"?participant_id={quote(ANN)}", "?limit=1"):
+        found = n.api.request("GET", path + query).json
+        assert {(one["participant_id"], one["balance"]) for one in found["participants"]} <= {(ANN, 3)}
+        assert found["next_cursor"] is None
+    same_as_unknown(lambda who: n.api.request("GET", f"{path}?participant_id={who}"), [BOB], CAT, status=200)
+
+
+def register(n: Neighbours) -> None:
+    for who in (ANN, BOB):
+        made = n.api.request("POST", f"{BASE}/participants", body={"participant_id": who, "display_name": "of B"}).json
+        assert (made["balance"], made["attributes"]) == (3 if who == ANN else 0, {})
+
+
+def person(n: Neighbours) -> None:
+    assert n.api.request("GET", f"{BASE}/participants/{quote(ANN)}").json["balance"] == 3
+    same_as_unknown(lambda who: n.api.request("GET", f"{BASE}/participants/{who}"), [BOB], CAT)
+
+
+def change(n: Neighbours) -> None:
+    body = {"display_name": "of B", "attributes": {"of": "B"}}
+    for address in ("/{}", "?participant_id={}"):
+        same_as_unknown(
+            lambda who, address=address: n.api.request("PATCH", f"{BASE}/participants{address.format(who)}", body=body),  # type: ignore[misc]
+            [BOB],
+            CAT,
+        )
+        path = f"{BASE}/participants{address.format(quote(ANN))}"
+        assert n.api.request("PATCH", path, body=body).json["attributes"] == {"of": "B"}
+
+
+def erase(n: Neighbours) -> None:
+    for address in ("/{}", "?participant_id={}"):
+        same_as_unknown(
+            lambda who, address=address: n.api.request("DELETE", f"{BASE}/participants{address.format(who)}"),  # type: ignore[misc]
+            [BOB],
+            CAT,
+        )
+    assert n.api.request("DELETE", f"{BASE}/participants/{quote(ANN)}").status == 200
+    assert n.as_a.request("GET", f"{BASE}/participants/{quote(ANN)}").json["display_name"] == "Ann of A"
+
+
+def tier(n: Neighbours) -> None:
+    look = lambda who: n.api.request("GET", f"{BASE}/participants/{quote(who)}/tier")  # noqa: E731  # it is the question itself
+
+    assert look(ANN).json["qualifying"]["points"] == 3
+    same_as_unknown(look, [BOB], CAT)
+
+
+def assign(n: Neighbours) -> None:
+    pin = lambda who: n.api.request("POST", f"{BASE}/tiers/assign", body={"participant_id": who, "tier": "gold", "reason": "r"})  # noqa: E731
+
+    same_as_unknown(pin, [BOB], CAT)
+    assert pin(ANN).json["current"]["code"] == "gold"
+
+
+def unassign(n: Neighbours) -> None:
+    unpin = lambda who: n.api.request("POST", f"{BASE}/tiers/unassign", body={"participant_id": who})  # noqa: E731
+
+    same_as_unknown(unpin, [BOB], CAT)
+    assert unpin(ANN).json["pinned"] is None
+
+
 # What B tries on each route. A route without an entry here fails the test below: say how it keeps tenants apart.
 RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("POST", "/points/award"): award,
@@ -142,8 +233,27 @@ RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("GET", "/points/transactions"): search,
     ("GET", "/points/transactions/<uuid:transaction_id>"): transaction,
     ("POST", "/points/transactions/<uuid:transaction_id>/reverse"): reverse,
+    ("GET", "/tiers"): ladder_routes("GET", ""),
+    ("GET", "/tiers/draft"): ladder_routes("GET", "/draft"),
+    ("PUT", "/tiers/draft"): ladder_routes("PUT", "/draft", {"revision": 0, "tiers": []}),
+    ("DELETE", "/tiers/draft"): ladder_routes("DELETE", "/draft?revision=REVISION"),
+    ("POST", "/tiers/preview"): preview,
+    ("POST", "/tiers/publish"): ladder_routes("POST", "/publish", {"revision": 0, "falling": "move_down"}),
+    ("POST", "/tiers/publish/cancel"): ladder_routes("POST", "/publish/cancel", {"revision": 0}),
+    ("GET", "/tiers/versions"): ladder_routes("GET", "/versions"),
+    ("POST", "/tiers/versions/<int:version>/restore"): ladder_routes("POST", "/versions/1/restore", {"revision": 0}),
+    ("GET", "/participants"): people,
+    ("POST", "/participants"): register,
+    ("PATCH", "/participants"): change,
+    ("DELETE", "/participants"): erase,
+    ("GET", "/participants/<bare_participant_id:participant_id>"): person,
+    ("PATCH", "/participants/<bare_participant_id:participant_id>"): change,
+    ("DELETE", "/participants/<bare_participant_id:participant_id>"): erase,
     ("GET", "/participants/<participant_id:participant_id>/points"): points,
     ("GET", "/participants/<participant_id:participant_id>/points/transactions"): history,
+    ("GET", "/participants/<participant_id:participant_id>/tier"): tier,
+    ("POST", "/tiers/assign"): assign,
+    ("POST", "/tiers/unassign"): unassign,
 }
 
 

@@ -83,6 +83,7 @@ def make(here: Deployment, api: Api) -> Hostile:
         "participant_id": TEXTS[1],
         "pid": TEXTS[1],
         "entry_id": entry_id,
+        "version": 1,
     }
     adjusting = {"participant": TEXTS[1], "kind": "award", "amount": 5}
     queries = {"adjustments.preview": adjusting, "adjustments.ask": {"entry": reversible}}

@@ -19,10 +19,13 @@ from tests.people import new_user
 ROLES = ("admin", "analyst", "operator", guard.PUBLIC)
 # No pages: they send a file.
 FILES = (".csv",)
-PARTS = ("adjustments.preview",)  # what a form shows while somebody types; never a page
+PARTS = ("adjustments.preview", "pins.preview")  # what a form shows while somebody types; never a page
 PART = {"HX-Request": "true"}
 # What looks different while there is nothing yet.
-NEW = ("home.index", "participant.index", "ledger.index", "tiers.index", "developers.index", "keys.index")
+NEW = (
+    "home.index", "participant.index", "ledger.index", "tiers.index", "tiers.versions", "draft.edit", "preview.index",
+    "publication.ask", "developers.index", "keys.index",
+)  # fmt: skip
 RESTORING = {"HX-History-Restore-Request": "true"}  # htmx goes back to a page it has forgotten
 
 pytestmark = pytest.mark.timeout(400)

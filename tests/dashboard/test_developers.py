@@ -17,7 +17,7 @@ from gamify.services import api_keys, tenants
 from dashboard import samples
 from dashboard.problems import PROBLEMS
 from tests import secrets_issued
-from tests.harness import Api, TenantUnderTest, free_port, new_tenant
+from tests.harness import BASE, Api, TenantUnderTest, free_port, new_tenant
 from tests.people import Browser, Page, log_of, new_user
 
 DEVELOPERS = "/dashboard/developers"
@@ -160,13 +160,13 @@ def test_samples_are_for_the_address_that_the_page_was_asked_for(admin):
 
 def test_the_last_requests_are_those_of_the_tenants_keys_in_the_mode(admin, api, tenant):
     other = new_tenant(tenant.here)
-    api.points("mine")
+    api.request("GET", f"{BASE}/mine")
     api.with_key(tenant.test_key).award("tried", 1)
-    api.with_key(other.key).points("of-another")
+    api.with_key(other.key).request("GET", f"{BASE}/of-another")
 
     [live], [test] = shown(admin), shown(admin, "?mode=test")
 
-    assert "participants/mine/points" in live
+    assert f"{BASE}/mine" in live
     assert "points/award" in test
     assert "of-another" not in live + test
 
@@ -209,7 +209,7 @@ def test_the_requests_refresh_by_themselves_alone(admin, api):
 
 
 def test_what_a_client_puts_into_a_path_is_text(admin, api):
-    api.points("<script>alert(1)</script>")
+    api.request("GET", f"{BASE}/<script>alert(1)</script>")
 
     [row] = shown(admin)
     assert "<script" not in row

@@ -34,6 +34,7 @@ def theirs(app: Flask, here: Deployment, tenant: TenantUnderTest, api: Api, admi
     invited = admin.post("/dashboard/people/invite", {"email": f"new-{SECRET}-{tenant.slug}@mail.example", "role": "analyst"})
     link = re.search(r"/invitations/([^/]+)/withdraw", invited.text + admin.get("/dashboard/people").text)
     assert link
+    tenant.put_tiers(bronze=0, silver=500)  # a second version; neighbours have one
     return {
         "pid": SECRET,
         "entry_id": entry,
@@ -42,6 +43,7 @@ def theirs(app: Flask, here: Deployment, tenant: TenantUnderTest, api: Api, admi
         "session_id": session[1] if session else "00000000-0000-4000-8000-000000000000",
         "link_id": link[1],
         "slug": tenant.slug,
+        "version": "2",
     }
 
 

@@ -1,15 +1,17 @@
-"""The tiers page and its plain form."""
+"""The tiers page: the ladder, its people, and what is under way."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from gamify.services import closeness, ladder, rollups, tiers
-from gamify.services.audit import SYSTEM
+from gamify.services import closeness, drafts, ladder, publishing, recalculations, rollups
+from gamify.services.tiers import Policy
 
 from tests.harness import Api
-from tests.people import Browser, actions, new_user
+from tests.ladders import ANA, MOVE_DOWN, content, publish, save
+from tests.people import Browser, new_user
 
-EDIT = "/dashboard/tiers/edit"
+TIERS, VERSIONS = "/dashboard/tiers", "/dashboard/tiers/versions"
 
 
 @pytest.fixture
@@ -25,23 +27,22 @@ def browser(app, here, tenant) -> Browser:
     return found
 
 
-def rows(*tiers: tuple[str, str, str, str], version: int = 1, gone: tuple[int, ...] = ()) -> dict[str, object]:
-    columns = map(list, zip(*tiers, strict=True))
-    return {"version": version, "gone": list(gone)} | dict(zip(("code", "name", "threshold", "colour"), columns, strict=True))
+@pytest.fixture
+def analyst(app, here, tenant) -> Browser:
+    found = Browser(app)
+    found.sign_in(new_user(here, tenant.slug, role="analyst").email)
+    return found
 
 
-STARTERS = (("bronze", "Bronze Tier", "0", ""), ("silver", "Silver Tier", "500", ""), ("gold", "Gold Tier", "1500", ""))
-
-
-def in_force(here, tenant) -> list[tuple[str, str, int, str | None]]:
-    with here.database.transaction(tenant.id) as session:
-        return [(t.code, t.name, t.threshold, t.colour) for t in ladder.in_force(session, tenant.id)]
+def words(page) -> str:
+    """What a page says."""
+    return re.sub(r"(<[^>]+>|\s)+", " ", page.text)
 
 
 def test_the_page_tells_who_stands_where(browser, api):
     for who, points in (("ana", 499), ("bo", 500), ("cy", 20), ("di", 5_000)):
         api.award(who, points)
-    text = re.sub(r"<[^>]+>|\s+", " ", browser.get("/dashboard/tiers").text)
+    text = words(browser.get(TIERS))
 
     assert re.search(r"Gold Tier\s+gold\s+1,500\s+1\s+25.0%", text)
     assert re.search(r"Silver Tier\s+silver\s+500\s+1\s+25.0%", text)
@@ -72,70 +73,106 @@ def test_closeness_begins_at_nothing_where_the_lowest_tier_has_to_be_earned(here
     assert (step.tier, step.next.code, step.near_count, step.nearer_count) == (None, "member", 1, 1)
 
 
-def test_tiers_are_set_by_the_form_and_everybody_is_placed_anew(here, browser, api, tenant):
+def test_a_recalculation_tells_how_far_it_is_and_the_page_comes_anew_when_it_is_done(here, browser, api, tenant):
+    for n in range(3):
+        api.award(f"p{n}", 450)
+    while rollups.advance(here.database, tenant.id):
+        pass
+    publish(tenant, content(bronze=0, silver=400), is_finished=False)
+    recalculations.advance(here.database, tenant.id, most=2)
+    part = {"HX-Request": "true", "HX-Target": "div#state"}
+
+    page = browser.get(TIERS, headers=part)
+    assert "2 of 3 participants, 2 moved" in words(page)
+    assert re.search(r'<progress value="2"\s+max="3"', page.text)
+    assert "HX-Refresh" not in page.headers
+    recalculations.advance(here.database, tenant.id)
+    assert browser.get(TIERS, headers=part).headers["HX-Refresh"] == "true"
+    assert "Everybody stands where version 2 puts them: 3 moved" in words(browser.get(TIERS))
+
+
+def test_those_who_wait_for_their_next_award_are_counted(browser, api, tenant):
+    for who in ("ana", "bo"):
+        api.award(who, 450)
+    publish(tenant, content(bronze=0, silver=400), Policy("next_award", "keep"))
+
+    assert "2 participants wait for version 2" in words(browser.get(TIERS))
+    api.award("ana", 1)
+    assert "1 participants wait for version 2" in words(browser.get(TIERS))
+
+
+def test_tiers_that_are_gone_are_listed_while_somebody_holds_them(browser, api, tenant):
     api.award("ana", 700)
-    wanted = (*STARTERS[:2], ("gold", "Golden Circle", "600", "rose"), ("top", "", "9,000", ""))
+    publish(tenant, content(bronze=0, gold=1500), Policy("next_award", "keep"))
 
-    page = browser.post(EDIT, rows(*wanted))
-
-    assert page.to == "/dashboard/tiers"
-    assert in_force(here, tenant)[2:] == [("gold", "Golden Circle", 600, "rose"), ("top", "Top Tier", 9000, None)]
-    assert "Golden Circle" in browser.get("/dashboard/tiers").text
-    assert actions(here, tenant.id, "tiers")[-1] == "tiers.replace"
-    assert tenant.differences() == []
+    assert re.search(r"Silver Tier silver gone 1 100.0%", words(browser.get(TIERS)))
 
 
-def test_a_row_that_is_marked_goes(here, browser, tenant):
-    browser.post(EDIT, rows(*STARTERS, gone=(1,)))
+def test_a_draft_is_told_to_everybody_and_goes_on_for_admins(browser, analyst, tenant):
+    assert "There is a draft" not in words(browser.get(TIERS))
+    save(tenant, content(bronze=0, silver=400))
 
-    assert [code for code, *_ in in_force(here, tenant)] == ["bronze", "gold"]
-
-
-@pytest.mark.parametrize(
-    ("row", "sentence"),
-    [
-        (("Gold!", "", "5", ""), "A code is 1 to 50"),
-        (("top", "", "much", ""), "A threshold is a whole number"),
-        (("top", "", "-1", ""), "A threshold is a whole number"),
-        (("top", "", "9223372036854775808", ""), "A threshold is a whole number"),
-        (("top", "", "500", ""), "Two tiers cannot have the same threshold"),
-        (("gold", "", "9", ""), "A code stands for one tier only"),
-        (("top", "x" * 101, "9", ""), "A name is 1 to 100 characters"),
-        (("top", "Top", "9", "plaid"), "A colour is one of"),
-    ],
-)
-def test_what_cannot_be_used_is_told_and_nothing_is_changed(here, browser, tenant, row, sentence):
-    page = browser.post(EDIT, rows(*STARTERS, row))
-
-    assert page.status == 422
-    assert sentence in page.text
-    assert f'value="{row[0]}"' in page.text  # and what was typed is still there
-    assert [code for code, *_ in in_force(here, tenant)] == ["bronze", "silver", "gold"]
+    told = "There is a draft that is not published. ana@shop.example"
+    assert told in words(browser.get(TIERS))
+    assert told in words(analyst.get(TIERS))
+    assert "Go on" in words(browser.get(TIERS))
+    assert "Go on" not in words(analyst.get(TIERS))
 
 
-def test_a_change_of_somebody_else_is_not_overwritten(here, browser, tenant):
+def test_a_scheduled_publication_is_told_and_cancelled(here, browser, tenant):
+    revision = save(tenant, content(bronze=0, silver=400)).revision
     with here.database.transaction(tenant.id) as session:
-        tiers.replace(session, tenant.id, {"only": 5}, actor=SYSTEM)
+        at = datetime.now(UTC) + timedelta(days=2)
+        publishing.publish(session, tenant.id, revision=revision, policy=MOVE_DOWN, reason="Spring", actor=ANA, at=at)
+    assert "The draft is published in" in words(browser.get(TIERS))
 
-    page = browser.post(EDIT, rows(*STARTERS, version=1))
-
-    assert page.status == 409
-    assert "Somebody else has changed the tiers meanwhile" in page.text
-    assert [code for code, *_ in in_force(here, tenant)] == ["only"]
-
-
-def test_the_sandbox_has_tiers_of_its_own(here, browser, tenant):
-    browser.get(f"{EDIT}?mode=test")
-    browser.post(f"{EDIT}?mode=test", rows(("try", "Try", "1", "sky")))
-
-    assert [code for code, *_ in in_force(here, tenant)] == ["bronze", "silver", "gold"]
-    assert "Try" in browser.get("/dashboard/tiers?mode=test").text
+    assert browser.post("/dashboard/tiers/cancel").to == TIERS
+    with here.database.transaction(tenant.id) as session:
+        assert drafts.of(session, tenant.id).publish_at is None
+    assert "The publication is cancelled" in words(browser.get(TIERS))
 
 
-def test_analysts_see_tiers_and_cannot_change_them(app, here, tenant):
-    browser = Browser(app)
-    browser.sign_in(new_user(here, tenant.slug, role="analyst").email)
+def test_versions_tell_who_when_why_and_what_has_changed(here, browser, tenant):
+    revision = save(tenant, content(bronze=0, silver=600, top=9_000)).revision
+    with here.database.transaction(tenant.id) as session:
+        publishing.publish(session, tenant.id, revision=revision, policy=MOVE_DOWN, reason="Spring is here", actor=ANA)
+    text = words(browser.get(VERSIONS))
 
-    assert "Edit the tiers" not in browser.get("/dashboard/tiers").text
-    assert browser.get(EDIT).status == 403
-    assert browser.post(EDIT, rows(*STARTERS)).status == 403
+    assert "by ana@shop.example" in text
+    assert "“Spring is here”" in text
+    assert re.search(r"Changed Silver Tier : threshold 500 to 600", text)
+    assert re.search(r"Added Top Tier from 9,000 points", text)
+    assert re.search(r"Removed Gold Tier , from 1,500 points", text)
+
+
+def test_versions_are_listed_page_by_page(browser, tenant):
+    for n in range(23):
+        tenant.put_tiers(bronze=0, silver=500 + n)
+    first = browser.get(VERSIONS)
+    older = re.search(r'href="([^"]+before=[^"]+)"', first.text)
+
+    assert older
+    found = [*re.findall(r"Version (\d+)</h2>", first.text), *re.findall(r"Version (\d+)</h2>", browser.get(older[1]).text)]
+    assert [int(version) for version in found] == list(range(24, 0, -1))
+
+
+def test_restoring_a_version_makes_it_the_draft(here, browser, tenant):
+    tenant.put_tiers(only=5)
+    assert "Restore version 1?" in words(browser.get(f"{VERSIONS}/1/restore"))
+
+    assert browser.post(f"{VERSIONS}/1/restore").to == "/dashboard/tiers/edit"
+    with here.database.transaction(tenant.id) as session:
+        assert [rung.code for rung in drafts.of(session, tenant.id).content.rungs] == ["bronze", "silver", "gold"]
+        assert [tier.code for tier in ladder.in_force(session, tenant.id)] == ["only"]
+    assert browser.post(f"{VERSIONS}/3/restore").status == 404
+    assert browser.post(f"{VERSIONS}/{10**12}/restore").status == 404
+
+
+def test_analysts_see_tiers_versions_and_previews_and_change_nothing(analyst, tenant):
+    save(tenant, content(bronze=0, silver=400))
+
+    assert [analyst.get(path).status for path in (TIERS, VERSIONS, f"{TIERS}/preview")] == [200, 200, 200]
+    assert "Edit tiers" not in analyst.get(TIERS).text
+    assert "Restore" not in analyst.get(VERSIONS).text
+    for path in ("edit", "publish", "discard", "cancel", "versions/1/restore"):
+        assert analyst.post(f"{TIERS}/{path}").status == 403

@@ -7,7 +7,23 @@ from datetime import UTC, datetime, timedelta
 import pyotp
 from gamify.db import act_as
 from gamify.models import User
-from gamify.services import adjustments, api_keys, deletion, holds, ledger, links, second_factor, sessions, tenants, tiers, users
+from gamify.services import (
+    adjustments,
+    api_keys,
+    deletion,
+    details,
+    drafts,
+    erasures,
+    holds,
+    ledger,
+    links,
+    publishing,
+    second_factor,
+    sessions,
+    tenants,
+    tiers,
+    users,
+)
 from gamify.services.audit import SYSTEM, Actor
 from gamify.services.person_log import Place
 from sqlalchemy.orm import Session
@@ -80,12 +96,64 @@ def put_ladder(session: Session, t: TenantUnderTest) -> Rows:
     return Counter({(TENANT, "tiers.replace"): 1})
 
 
+def draft(session: Session, t: TenantUnderTest, threshold: int = 7) -> drafts.Draft:
+    act_as(session, t.id)
+    content = drafts.Content((drafts.Rung("only", "Only", threshold),))
+    return drafts.save(session, t.id, content, revision=drafts.of(session, t.id).revision, actor=ANA)
+
+
+def save_draft(session: Session, t: TenantUnderTest) -> Rows:
+    for threshold in (7, 8):  # while they type, it is one change
+        draft(session, t, threshold)
+    return Counter({(TENANT, "tiers.draft"): 1})
+
+
+def discard_draft(session: Session, t: TenantUnderTest) -> Rows:
+    draft(session, t)
+    for _ in range(2):
+        drafts.discard(session, t.id, actor=ANA)
+    return Counter({(TENANT, "tiers.draft"): 1, (TENANT, "tiers.discard"): 1})
+
+
+def restore_ladder(session: Session, t: TenantUnderTest) -> Rows:
+    act_as(session, t.id)
+    drafts.restore(session, t.id, 1, actor=ANA)
+    return Counter({(TENANT, "tiers.restore"): 1})
+
+
+def publish_draft(session: Session, t: TenantUnderTest) -> Rows:
+    revision = draft(session, t).revision
+    publishing.publish(session, t.id, revision=revision, policy=tiers.Policy(), reason="Spring", actor=ANA)
+    return Counter({(TENANT, "tiers.draft"): 1, (TENANT, "tiers.publish"): 1})
+
+
+def cancel_publication(session: Session, t: TenantUnderTest) -> Rows:
+    revision = draft(session, t).revision
+    asked = {"policy": tiers.Policy(), "reason": None, "at": NOW + timedelta(days=1)}
+    publishing.publish(session, t.id, revision=revision, **asked, actor=ANA)
+    publishing.cancel(session, t.id, actor=ANA)
+    return Counter({(TENANT, "tiers.draft"): 1, (TENANT, "tiers.schedule"): 1, (TENANT, "tiers.cancel"): 1})
+
+
 def pin(session: Session, t: TenantUnderTest) -> Rows:
     enlist(session, t)
     for _ in range(2):
         asked = {"code": "gold", "reason": "A friend", "until": None, "now": datetime.now(UTC)}
         holds.pin(session, t.id, "held", **asked, actor=ANA)
     return Counter({(TENANT, "tier.pin"): 1})
+
+
+def edit_person(session: Session, t: TenantUnderTest) -> Rows:
+    enlist(session, t)
+    for _ in range(2):
+        details.replace(session, t.id, "held", display_name="Ann", attributes={"a": 1}, actor=ANA)
+    return Counter({(TENANT, "participant.edit"): 1})
+
+
+def erase_person(session: Session, t: TenantUnderTest) -> Rows:
+    enlist(session, t)
+    erasures.erase(session, t.id, "held", actor=ANA)
+    return Counter({(TENANT, "participant.erase"): 1})
 
 
 def unpin(session: Session, t: TenantUnderTest) -> Rows:
@@ -211,6 +279,13 @@ RECIPES: dict[str, Recipe] = {
     "deletion.begin": delete_tenant,
     "tiers.replace": replace_tiers,
     "tiers.put": put_ladder,
+    "drafts.save": save_draft,
+    "drafts.discard": discard_draft,
+    "drafts.restore": restore_ladder,
+    "publishing.publish": publish_draft,
+    "publishing.cancel": cancel_publication,
+    "details.replace": edit_person,
+    "erasures.erase": erase_person,
     "holds.pin": pin,
     "holds.unpin": unpin,
     "users.create": create_user,

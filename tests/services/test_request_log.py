@@ -9,7 +9,7 @@ import pytest
 from gamify.app import create_app
 from gamify.request_log import KEPT, KEPT_FOR, MOST, RequestLog
 
-from tests.harness import Api, Valkey, free_port, names, new_tenant
+from tests.harness import BASE, Api, Valkey, free_port, names, new_tenant
 
 AT = 1_770_000_000.0
 
@@ -168,7 +168,7 @@ def test_every_answer_under_a_valid_key_arrives_by_itself(quick, tenant, owner):
     assert [each.request_id for each in found] == [each.headers["X-Request-ID"] for each in reversed(given)]
     assert [(each.method, each.path) for each in found][1:] == [
         ("POST", "/api/v1/gamify/points/award"),
-        ("GET", "/api/v1/gamify/participants/p/points"),
+        ("GET", "/api/v1/gamify/participants/{participant_id}/points"),
     ]
     assert all(0 < each.duration_ms < 10_000 for each in found)
 
@@ -181,14 +181,38 @@ def test_queries_are_not_kept(quick, tenant, owner):
     assert "?" not in request.path
 
 
+PEOPLE = f"{BASE}/participants"
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ("GET ann%40mail", ""),
+        ("DELETE ann%40mail", ""),
+        ("PUT ann%40mail", ""),
+        ("GET ann%40mail/points", "/points"),
+        ("DELETE ann%40mail/points", "/points"),
+        ("GET ann%40mail%0A/points/transactions", "/points/transactions"),
+        ("GET ann%40mail/points/none", ""),
+        ("GET %2Fann%40mail", ""),
+    ],
+)
+def test_nobodys_id_is_kept_for_it_could_not_be_erased(quick, tenant, owner, asked, kept):
+    method, address = asked.split()
+    Api(quick.test_client(), tenant.key).request(method, f"{PEOPLE}/{address}")
+
+    [request] = arrived(quick, tenant.id, key_id_of(owner, tenant.key), 1)
+    assert request.path == f"{PEOPLE}/{{participant_id}}{kept}"
+
+
 def test_live_sandbox_and_other_tenants_are_apart(quick, tenant, owner):
     other = new_tenant(tenant.here)
     for number, secret in enumerate((tenant.key, tenant.test_key, other.key)):
-        Api(quick.test_client(), secret).points(f"p{number}")
+        Api(quick.test_client(), secret).request("GET", f"{BASE}/try/{number}")
 
     own, test = key_id_of(owner, tenant.key), key_id_of(owner, tenant.test_key)
-    assert [each.path[-9:] for each in arrived(quick, tenant.id, own, 1)] == ["p0/points"]
-    assert [each.path[-9:] for each in arrived(quick, tenant.sandbox_id, test, 1)] == ["p1/points"]
+    assert [each.path[-5:] for each in arrived(quick, tenant.id, own, 1)] == ["try/0"]
+    assert [each.path[-5:] for each in arrived(quick, tenant.sandbox_id, test, 1)] == ["try/1"]
     log = quick.extensions["gamify"].request_log
     assert log.newest(tenant.id, [key_id_of(owner, other.key), test]) == {key_id_of(owner, other.key): [], test: []}
 

@@ -19,6 +19,12 @@ SHARED = {
     "one_time_links",
     "sign_in_failures",
     "platform_audit_entries",
+    # The queue of jobs: names, numbers of tenants, times, and kinds of errors.
+    "procrastinate_jobs",
+    "procrastinate_events",
+    "procrastinate_periodic_defers",
+    "procrastinate_workers",
+    "job_errors",
 }  # reached before a tenant is known; they hold no business data
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
 WITH_TENANT_ID = "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = 'tenant_id' AND NOT attisdropped"

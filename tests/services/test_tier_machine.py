@@ -36,8 +36,7 @@ LADDERS = st.sampled_from(
 )
 QUALIFICATIONS = st.sampled_from([Qualification(), Qualification(), Qualification("window", 30), Qualification("year", None, 40)])
 POLICIES = st.sampled_from(
-    [("now", "keep"), ("now", "keep_until"), ("now", "move_down"), ("next_award", "keep"), ("next_award", "keep_until")]
-    + [("next_award", "move_down")]
+    [(effect, falling) for effect in ("now", "next_award") for falling in ("keep", "keep_until", "move_down")]
 )
 DAYS = st.sampled_from([1, 10, 31, 40, 200])
 AN_HOUR = timedelta(hours=1)  # so that nothing ends in the very moment that something else begins

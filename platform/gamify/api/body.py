@@ -32,7 +32,7 @@ class Parser(FlaskParser):
     def load_json(self, req: Request, schema: Any) -> Any:
         """Return the body's object. Raises `UnsupportedMediaType`, `TooLarge`, `Malformed`, `Invalid`."""
         body = read(req, limit=getattr(schema, "body_limit", LIMIT))
-        refuse_unknown_parameters(())
+        refuse_unknown_parameters(getattr(schema, "parameters", ()))
         if not isinstance(body, dict):
             raise Invalid([FieldError("body", "Must be a JSON object.")])
         return body
@@ -87,5 +87,8 @@ def refuse_unknown_parameters(known: Any) -> None:
 def flatten(messages: Any, path: str = "") -> list[FieldError]:
     """Turn marshmallow's nested messages into a list of fields, each with a sentence."""
     if isinstance(messages, dict):
-        return [e for name, inner in messages.items() for e in flatten(inner, f"{path}.{name}" if path else str(name))]
+        named = {
+            (path if name == "_schema" else f"{path}.{name}") if path else str(name): inner for name, inner in messages.items()
+        }
+        return [error for name, inner in named.items() for error in flatten(inner, name)]
     return [FieldError(path or "body", str(message)) for message in messages]

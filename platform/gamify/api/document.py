@@ -96,6 +96,12 @@ class ParticipantIdConverter(PathConverter):
         super().__init__(map)
 
 
+class BareParticipantIdConverter(ParticipantIdConverter):
+    """An id at the end of an address, but none that ends as an address below it does: that is somebody else's."""
+
+    regex = r"(?s:.+?)(?<!/points)(?<!/points/transactions)(?<!/tier)"
+
+
 class Blueprint(flask_smorest.Blueprint):
     """A blueprint that reads requests our way."""
 
@@ -137,7 +143,7 @@ def init_app(app: Flask) -> Api:
     """Set up the document and serve it."""
     app.config.update(API_TITLE="Points API", API_VERSION="v1", OPENAPI_VERSION="3.1.0")
     app.url_map.merge_slashes = False
-    app.url_map.converters["participant_id"] = ParticipantIdConverter
+    app.url_map.converters |= {"participant_id": ParticipantIdConverter, "bare_participant_id": BareParticipantIdConverter}
     api = Api(
         app,
         spec_kwargs={
@@ -145,7 +151,8 @@ def init_app(app: Flask) -> Api:
             "servers": [{"url": "/", "description": "This deployment"}],
         },
     )
-    api.register_converter(ParticipantIdConverter, lambda _converter: {"type": "string", "minLength": 1})
+    for converter in (ParticipantIdConverter, BareParticipantIdConverter):
+        api.register_converter(converter, lambda _converter: {"type": "string", "minLength": 1})
     api.spec.components.security_scheme(
         "X-API-Key", {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "`gk_live_…` or `gk_test_…`"}
     )

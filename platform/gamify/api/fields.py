@@ -1,19 +1,14 @@
 """Kinds of values, and what each may hold; shared by all schemas."""
 
-import json
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
+from gamify.services import json_objects
 from gamify.services.bounds import LARGEST_AMOUNT, LONGEST_ID, key_problem, text_problem, unreachable_id_problem
-
-LARGEST_METADATA = 16 * 1024  # bytes of compact UTF-8
-DEEPEST_METADATA = 32  # levels; the object itself is the first
-INT64 = range(-(2**63), 2**63)
 
 # The same in the dialect of JSON Schema, for the document.
 NO_NUL = "^[^\\u0000]*$"
@@ -66,40 +61,8 @@ class Metadata(fields.Field[dict[str, Any]]):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValidationError("Must be a JSON object.")
-        self._check(value)
-        if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > LARGEST_METADATA:
-            raise ValidationError(f"Must have at most {LARGEST_METADATA} bytes as compact JSON.")
+        _refuse(json_objects.problem(value))
         return value
-
-    @staticmethod
-    def _check(value: dict[str, Any]) -> None:
-        level: list[Any] = [value]
-        for _ in range(DEEPEST_METADATA):
-            inner: list[Any] = []
-            for container in level:
-                items = container
-                if isinstance(container, dict):
-                    for name in container:
-                        check_text(name)
-                    items = container.values()
-                for item in items:
-                    if isinstance(item, (dict, list)):
-                        inner.append(item)
-                    else:
-                        _check_scalar(item)
-            if not inner:
-                return
-            level = inner
-        raise ValidationError(f"Must be nested at most {DEEPEST_METADATA} levels deep.")
-
-
-def _check_scalar(value: Any) -> None:
-    if isinstance(value, str):
-        check_text(value)
-    elif isinstance(value, float) and not isfinite(value):
-        raise ValidationError("Has a number that is too large.")
-    elif isinstance(value, int) and value not in INT64:
-        raise ValidationError("Has an integer outside -2^63 … 2^63-1.")
 
 
 class Flag(fields.Boolean):
@@ -125,12 +88,12 @@ class Whole(fields.Integer):
 
 
 class Time(fields.DateTime):
-    """An instant in a URL, as RFC 3339."""
+    """An instant in a URL or a body, as RFC 3339."""
 
     FORM = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)(?:[Zz]|([ +-])(\d\d:\d\d))", re.ASCII)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
-        if found := self.FORM.fullmatch(value):
+        if isinstance(value, str) and (found := self.FORM.fullmatch(value)):
             date, time, sign, offset = found.groups()
             sign = "+" if sign == " " else sign  # what an unescaped + becomes in a URL
             with suppress(ValueError):

@@ -1,5 +1,6 @@
 """The API's door: who calls, how often, where to and with what right, in that order, before any view runs."""
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,10 +15,13 @@ from gamify.deployment import Deployment
 from gamify.errors import AddressNotAllowed, MissingScope, RateLimited, TenantSuspended, Unauthenticated
 from gamify.services import networks
 from gamify.services.api_keys import Caller
+from gamify.services.audit import Actor
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 GUARDED = "/api/v1/gamify/"
+# The address of a participant, and of what is below it.
+OF_PARTICIPANT = re.compile(rf"(?s)^({GUARDED}participants/).+?(/points|/points/transactions|/tier)?\Z")
 
 
 def init_app(app: Flask, deployment: Deployment) -> None:
@@ -48,7 +52,7 @@ def remember(deployment: Deployment, response: Response) -> Response:
     who: Caller | None = g.get("caller")
     if who is not None:
         now, duration = datetime.now(UTC), time.perf_counter() - g.began
-        line = (now.timestamp(), request.method, request.path, response.status_code, duration * 1000, g.request_id)
+        line = (now.timestamp(), request.method, _without_ids(request.path), response.status_code, duration * 1000, g.request_id)
         deployment.request_log.note(who.tenant_id, who.api_key_id, *line)
         deployment.request_months.count(who.tenant_id, now=now)
     return response
@@ -89,6 +93,17 @@ def caller() -> Caller:
     """Who the current request speaks for."""
     found: Caller = g.caller
     return found
+
+
+def actor() -> Actor:
+    """Who changes something, for the audit log."""
+    who = caller()
+    return Actor("key", who.prefix, who.api_key_id, request.remote_addr, g.request_id)
+
+
+def _without_ids(path: str) -> str:
+    """Nobody's id is kept where erasing them would not find it."""
+    return OF_PARTICIPANT.sub(r"\1{participant_id}\2", path)
 
 
 def _check_right(who: Caller) -> None:

@@ -9,7 +9,8 @@ import orjson
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from gamify.errors import DomainError, Invalid, Unavailable
+from gamify.api.tier_shapes import show_draft
+from gamify.errors import DomainError, DraftChanged, Invalid, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def problem(
     *,
     errors: list[dict[str, str]] | None = None,
     headers: dict[str, str] | None = None,
+    draft: dict[str, Any] | None = None,
 ) -> Response:
     """Return a problem response."""
     body: dict[str, object] = {
@@ -48,6 +50,8 @@ def problem(
     }
     if errors is not None:
         body["errors"] = errors
+    if draft is not None:
+        body["draft"] = draft
     return Response(orjson.dumps(body), status, headers, mimetype="application/problem+json")
 
 
@@ -59,9 +63,9 @@ def of_domain_error(error: DomainError) -> Response:
     headers = dict(error.headers)
     if getattr(error, "is_replay", False):
         headers["Idempotent-Replayed"] = "true"
-    return problem(
-        error.status, error.code, error.title, _printable(str(error)), errors=_printable_errors(errors), headers=headers
-    )
+    draft = show_draft(error.theirs) if isinstance(error, DraftChanged) else None
+    said = (error.status, error.code, error.title, _printable(str(error)))
+    return problem(*said, errors=_printable_errors(errors), headers=headers, draft=draft)
 
 
 def of_http_exception(error: HTTPException) -> Response:

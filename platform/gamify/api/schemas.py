@@ -3,8 +3,6 @@
 from marshmallow import Schema, fields, validate
 
 from gamify.api.fields import (
-    DEEPEST_METADATA,
-    LARGEST_METADATA,
     NO_NUL,
     NOT_ONLY_WHITE_SPACE,
     Flag,
@@ -15,6 +13,7 @@ from gamify.api.fields import (
     points,
 )
 from gamify.services.bounds import KEY, LARGEST_AMOUNT, LONGEST_REASON
+from gamify.services.json_objects import DEEPEST, LARGEST
 
 LARGEST_BATCH = 100
 
@@ -42,7 +41,7 @@ class _DescribedSchema(StrictSchema):
         allow_none=True,
         metadata={
             "type": "object",
-            "description": f"Your own data: at most {LARGEST_METADATA // 1024} KiB and {DEEPEST_METADATA} levels.",
+            "description": f"Your own data: at most {LARGEST // 1024} KiB and {DEEPEST} levels.",
             "examples": [{"order_id": "ord_abc", "amount_usd": 49.99}],
         },
     )
@@ -187,3 +186,4 @@ class ProblemSchema(Schema):
     code = fields.String(required=True, metadata={"description": "Stable; for programs.", "examples": ["insufficient_points"]})
     request_id = fields.String(required=True, metadata={"examples": ["0198f0c2a1b27c3d9e4f5a6b7c8d9e0f"]})
     errors = fields.List(fields.Nested(FieldErrorSchema), metadata={"description": "With 422: each field that is wrong."})
+    draft = fields.Dict(metadata={"description": "With `draft_changed`: the draft of tiers as it is now."})

@@ -10,6 +10,7 @@ from flask.cli import FlaskGroup, ScriptInfo
 from gamify.app import create_app
 from gamify.cli.audit import audit
 from gamify.cli.demo import demo
+from gamify.cli.jobs import jobs
 from gamify.cli.keys import keys
 from gamify.cli.rollups import rollups
 from gamify.cli.serve import serve
@@ -17,6 +18,7 @@ from gamify.cli.tenants import tenants
 from gamify.cli.tiers import tiers
 from gamify.cli.users import users
 from gamify.cli.verify import verify
+from gamify.cli.worker import worker
 from gamify.config import ConfigError
 from gamify.db import translated
 from gamify.embedded import EmbeddedError
@@ -37,7 +39,7 @@ def group() -> None:
     """Points and tiers for many businesses."""
 
 
-for command in (audit, demo, keys, rollups, serve, tenants, tiers, users, verify):
+for command in (audit, demo, jobs, keys, rollups, serve, tenants, tiers, users, verify, worker):
     group.add_command(command)
 
 

@@ -12,6 +12,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from contextlib import closing
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -22,6 +24,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
 from gamify.app import create_app
+from gamify.cli.companion import Companion
 from gamify.cli.demo import describe, fill
 from gamify.cli.shared import with_deployment
 from gamify.deployment import Deployment
@@ -42,8 +45,11 @@ GRACE = 10  # seconds a worker may take to finish what it has begun
     "--workers", default=lambda: min(4, len(os.sched_getaffinity(0))), type=click.IntRange(1), help="Processes; one a core."
 )
 @click.option("--demo", "is_demo", is_flag=True, help="Fill the demo tenant first; take the next port if this one is taken.")
+@click.option(
+    "--with-worker/--no-worker", "has_worker", default=None, help="Run background jobs too; as a rule with an embedded database."
+)
 @with_deployment
-def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool) -> None:
+def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool, has_worker: bool | None) -> None:
     """Serve the API and the dashboard."""
     demo = fill(here) if is_demo else None
     free = next((p for p in range(port, port + (PORTS_TO_TRY if is_demo else 1)) if _is_free(host, p)), None)
@@ -57,8 +63,11 @@ def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool) -
         moved = "" if free == port else f" (port {port} is taken)"
         greeting = _greeting(f"http://{_in_url(host)}:{free}", demo, moved)
     _hear_ctrl_c_alone()
-    threading.Thread(target=_greet_when_ready, args=(host, free, greeting), daemon=True).start()
-    server("gamify.cli.serve:worker_app", host=host, port=free, workers=workers).serve()
+    with closing(Companion()) as companion:
+        # Beside a server that starts, it would double the time that takes.
+        then = companion.start if _wants_worker(here, has_worker) else None
+        threading.Thread(target=_greet_when_ready, args=(host, free, greeting, then), daemon=True).start()
+        server("gamify.cli.serve:worker_app", host=host, port=free, workers=workers).serve()
 
 
 def worker_app() -> Flask:
@@ -112,6 +121,10 @@ def _hear_ctrl_c_alone() -> None:
     threading.Thread(target=wait, name="ctrl-c", daemon=True).start()
 
 
+def _wants_worker(here: Deployment, has_worker: bool | None) -> bool:
+    return here.settings.database_url is None if has_worker is None else has_worker
+
+
 def _lend_servers(here: Deployment) -> None:
     """Tell the workers where the embedded servers are, for whichever URL is not set."""
     settings = here.settings
@@ -139,7 +152,7 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def _greet_when_ready(host: str, port: int, greeting: str) -> None:
+def _greet_when_ready(host: str, port: int, greeting: str, then: Callable[[], None] | None) -> None:
     reachable = EVERY_ADDRESS.get(host, host)
     while True:
         try:
@@ -148,6 +161,8 @@ def _greet_when_ready(host: str, port: int, greeting: str) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     click.echo(greeting)
+    if then is not None:
+        then()
 
 
 def _greeting(url: str, demo: Demo | None, moved: str) -> str:

@@ -4,10 +4,12 @@ from gamify.models.api_key import ApiKey, KeyDigest
 from gamify.models.audit_entry import AuditEntry, PlatformAuditEntry
 from gamify.models.base import Record, TenantRecord
 from gamify.models.idempotency_key import IdempotencyKey
+from gamify.models.job_error import JobError
 from gamify.models.ladder_draft import LadderDraft, Recalculation
 from gamify.models.ledger_entry import LedgerEntry
 from gamify.models.one_time_link import OneTimeLink
 from gamify.models.participant import Participant
+from gamify.models.participant_details import Erasure, ParticipantDetails
 from gamify.models.request_month import RequestMonth
 from gamify.models.rollup import LedgerQuarter, ParticipantStanding, RollupProgress, TierStanding
 from gamify.models.sign_in_failure import SignInFailure
@@ -20,7 +22,9 @@ from gamify.models.user_session import UserSession
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "Erasure",
     "IdempotencyKey",
+    "JobError",
     "KeyDigest",
     "Ladder",
     "LadderDraft",
@@ -28,6 +32,7 @@ __all__ = [
     "LedgerQuarter",
     "OneTimeLink",
     "Participant",
+    "ParticipantDetails",
     "ParticipantStanding",
     "PlatformAuditEntry",
     "Recalculation",

@@ -1,6 +1,7 @@
 """Idempotency keys: what each has decided, for ever."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Text
@@ -20,5 +21,5 @@ class IdempotencyKey(TenantRecord):
     fingerprint: Mapped[bytes]  # of the request the key stands for
     entry_id: Mapped[UUID | None]  # the movement made, or
     available: Mapped[int | None]  # the balance that was too small, or
-    response: Mapped[str | None] = mapped_column(JSON)  # the answer of a whole batch
+    response: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))  # the answer of a whole batch, or of another change
     created_at: Mapped[datetime] = created_at()

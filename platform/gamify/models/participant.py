@@ -43,3 +43,4 @@ class Participant(TenantRecord):
     created_at: Mapped[datetime] = created_at()
     ladder_version: Mapped[int] = mapped_column(Integer, server_default="0")  # which has last had a say; 0: none yet
     is_held: Mapped[bool] = mapped_column(server_default=false())  # whether `tier_holds` have a say
+    erased_at: Mapped[datetime | None]  # from then on `external_id` is nobody's

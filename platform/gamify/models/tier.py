@@ -24,6 +24,11 @@ COLOURS = (
 )
 
 
+def tone_of(code: str, level: int, colour: str | None) -> str:
+    """The colour chosen, else that of a code which is one, else one by level."""
+    return colour or (code if code in COLOURS else COLOURS[(level + 3) % len(COLOURS)])
+
+
 BASES = ("lifetime", "window", "year")  # which points count: all ever earned, those of some days, those of a calendar year
 FALLING = ("keep", "keep_until", "move_down")  # what becomes of those whom a new ladder would take down
 EFFECTS = ("now", "next_award")  # when a new ladder moves those whom it moves
@@ -86,5 +91,5 @@ class Tier(TenantRecord):
 
     @property
     def tone(self) -> str:
-        """The colour chosen, else that of a code which is one, else one by level."""
-        return self.colour or (self.code if self.code in COLOURS else COLOURS[(self.level + 3) % len(COLOURS)])
+        """The colour it is shown in."""
+        return tone_of(self.code, self.level, self.colour)

@@ -17,6 +17,8 @@ class TierHold(TenantRecord):
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "participant_id"], ["participants.tenant_id", "participants.id"]),
         Index("tier_holds_until_idx", "tenant_id", "until", postgresql_where=text("until IS NOT NULL")),
+        # Pins are few among tiers kept.
+        Index("tier_holds_pins_idx", "tenant_id", "until", postgresql_where=text("kind = 'pin'")),
         CheckConstraint("kind IN ('pin', 'keep')", name="kind"),
     )
 

@@ -3,7 +3,7 @@
 import re
 
 LARGEST_AMOUNT = 1_000_000
-LONGEST_ID, LONGEST_REASON, LONGEST_KEY = 255, 500, 255
+LONGEST_ID, LONGEST_NAME, LONGEST_REASON, LONGEST_KEY = 255, 200, 500, 255
 
 KEY = re.compile(rf"[A-Za-z0-9_:.-]{{1,{LONGEST_KEY}}}")
 WHITE_SPACE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")  # Unicode's White_Space
@@ -27,6 +27,12 @@ def unreachable_id_problem(text: str) -> str | None:
     if text in (".", ".."):
         return "Cannot be . or .., which no URL can carry."
     return "Cannot be white space only." if WHITE_SPACE.fullmatch(text) else None
+
+
+def name_problem(text: str) -> str | None:
+    """What a participant is called must be something to see."""
+    length = None if 1 <= len(text) <= LONGEST_NAME else f"Must have 1 to {LONGEST_NAME} characters."
+    return text_problem(text) or length or ("Cannot be white space only." if WHITE_SPACE.fullmatch(text) else None)
 
 
 def key_problem(text: str) -> str | None:

@@ -24,13 +24,13 @@ class Cursor(NamedTuple):
         return urlsafe_b64encode(json.dumps([value, self.number]).encode()).decode().rstrip("=")
 
 
-def read(text: str, kind: type) -> Cursor:
-    """Return what `write` has written for values of a kind: `int`, `str` or `datetime`. Raises `Invalid`."""
+def read(text: str, kind: type, *, field: str = "after") -> Cursor:
+    """Return what `write` has written for values of a kind: `int`, `str` or `datetime`. Raises `Invalid` naming `field`."""
     try:
         value, number = json.loads(urlsafe_b64decode(text[:LONGEST] + "=" * (-len(text) % 4)))
         return Cursor(_value(value, kind), _whole(number))
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise Invalid([FieldError("after", "This is not where a page of this list begins; start at the first page.")]) from error
+        raise Invalid([FieldError(field, "This is not where a page of this list begins; start at the first page.")]) from error
 
 
 def _value(value: Any, kind: type) -> Any:

@@ -44,6 +44,8 @@ PARTS = (
     _Part("request_months", "month"),
     _Part("ledger_entries", "id"),
     _Part("idempotency_keys", "key"),
+    _Part("participant_details", "participant_id"),
+    _Part("erasures", "participant_id"),
     _Part("tier_holds", "participant_id"),
     _Part("tier_changes", "participant_id"),
     _Part("participants", "id"),

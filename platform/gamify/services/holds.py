@@ -1,6 +1,8 @@
 """Holds: tiers pinned by hand, and the end of what holds somebody."""
 
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -38,7 +40,7 @@ def pin(
     problems = {
         "tier": None if tier else "There is no such tier on the ladder in force.",
         "reason": _reason_problem(reason),
-        "until": "Must be in the future." if until and until <= now else None,
+        "expires_at": "Must lie in the future." if until and until <= now else None,
     }
     if tier is None or any(problems.values()):
         raise Invalid([FieldError(field, problem) for field, problem in problems.items() if problem])
@@ -58,6 +60,7 @@ def pin(
             until=until,
             reason=reason.strip(),
             held_by=actor.name,
+            created_at=now,
         )
     )
     _reevaluate(session, tenant_id, participant.id, cause="pinned", reason=reason.strip(), changed_by=actor.name)
@@ -66,8 +69,11 @@ def pin(
     return held
 
 
-def unpin(session: Session, tenant_id: int, participant_id: str, *, actor: Actor) -> bool:
-    """Let a participant stand where they have earned to; return whether they were pinned. Raises `NotFound`."""
+def unpin(session: Session, tenant_id: int, participant_id: str, *, actor: Actor, reason: str | None = None) -> bool:
+    """Let a participant stand where they have earned to; return whether they were pinned. Raises `NotFound`, `Invalid`."""
+    reason = (reason or "").strip() or None
+    if reason and (problem := _reason_problem(reason)):
+        raise Invalid([FieldError("reason", problem)])
     rollups.hold(session, tenant_id)
     participant = profiles.find(session, tenant_id, participant_id)
     session.execute(LOCK.where(Participant.tenant_id == tenant_id, Participant.id == participant.id))
@@ -77,7 +83,7 @@ def unpin(session: Session, tenant_id: int, participant_id: str, *, actor: Actor
     _catch_up(session, tenant_id, participant.id)
     said = {"tier": ladder.known(session, tenant_id)[held.number].code}
     session.delete(held)
-    _reevaluate(session, tenant_id, participant.id, cause="unpinned", reason=None, changed_by=actor.name)
+    _reevaluate(session, tenant_id, participant.id, cause="unpinned", reason=reason, changed_by=actor.name)
     audit.record(session, tenant_id, actor, action="tier.unpin", subject=f"participant {participant.id}", before=said)
     return True
 
@@ -100,6 +106,28 @@ def end_due(session: Session, tenant_id: int, *, now: datetime, most: int = AT_O
         _reevaluate(session, tenant_id, held.participant_id, cause=cause, reason=None, changed_by=None)
         count += 1
     return count
+
+
+def pins(session: Session, tenant_id: int, ids: Collection[int]) -> Mapping[int, TierHold]:
+    """Return what pins those of some participants, by their internal numbers, who are pinned."""
+    found = select(TierHold).where(TierHold.tenant_id == tenant_id, TierHold.kind == PIN, TierHold.participant_id.in_(ids))
+    return {hold.participant_id: hold for hold in session.scalars(found)}
+
+
+def pinned(session: Session, tenant_id: int) -> frozenset[int]:
+    """Return the internal numbers of all who are pinned: few, for each is somebody's deed."""
+    return frozenset(
+        session.scalars(select(TierHold.participant_id).where(TierHold.tenant_id == tenant_id, TierHold.kind == PIN))
+    )
+
+
+def ending(session: Session, tenant_id: int, *, within: timedelta, now: datetime, most: int) -> Sequence[Any]:
+    """Return the pins that end soon, the first to end first: whose, on which tier (its number), and when."""
+    soon = select(Participant.external_id, TierHold.number, TierHold.until).join(
+        Participant, (Participant.tenant_id == tenant_id) & (Participant.id == TierHold.participant_id)
+    )
+    soon = soon.where(TierHold.tenant_id == tenant_id, TierHold.kind == PIN, TierHold.until < now + within)
+    return session.execute(soon.order_by(TierHold.until, TierHold.participant_id).limit(most)).all()
 
 
 def kept(session: Session, tenant_id: int, participant: Participant) -> TierHold | None:

@@ -4,17 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from gamify.models import Ladder, Participant, Tier, TierHold
-from gamify.models.tier_hold import PIN
-
-QUALIFYING = text("""
-    SELECT qualifying_points(:tenant_id, ladder, :participant_id, :total_earned, :at)
-    FROM ladders AS ladder WHERE tenant_id = :tenant_id AND version = :version
-""")
+from gamify.models.tier_hold import KEEP, PIN
+from gamify.services import counting
+from gamify.services.counting import Counting
 
 
 class Place(NamedTuple):
@@ -47,31 +44,59 @@ def known(session: Session, tenant_id: int) -> Mapping[int, Tier]:
     return {tier.number: tier for tier in session.scalars(rungs.order_by(Tier.number, Tier.ladder_version.desc()))}
 
 
-def place(points: int, tiers: Sequence[Tier], *, held: Tier | None = None) -> Place:
-    """Return where qualifying points stand on a ladder, the lowest tier first; `held` if that is above what they earn."""
+def place(points: int, tiers: Sequence[Tier], *, held: Tier | None = None, behind: int = 0) -> Place:
+    """Return where qualifying points stand on a ladder, the lowest tier first; `held` if that is above what they earn.
+
+    Of points to come the first `behind` add nothing.
+    """
     earned = next((tier for tier in reversed(tiers) if tier.threshold <= points), None)
     held = held or earned
     above = next((tier for tier in tiers if tier.threshold > max(points, held.threshold if held else 0)), None)
     if above is None:
         return Place(held, None, None, 1.0)
     begin = held.threshold if held and held.threshold <= points else earned.threshold if earned else 0
-    return Place(held, above, above.threshold - points, (points - begin) / (above.threshold - begin))
+    return Place(held, above, above.threshold - points + behind, (points - begin) / (above.threshold - begin))
 
 
 def place_of(session: Session, tenant_id: int, participant: Participant, *, now: datetime, earning: int = 0) -> Place:
-    """Return where a participant stands, or would after earning more: on what they hold, or on more if they earn that.
+    """Return where a participant stands, or would after an award: on what they hold, or on more if they earn that.
 
     A pin holds whatever is earned.
     """
     tiers = in_force(session, tenant_id)
+    counted = qualifying(session, tenant_id, participant, now=now).after(earning)
     held = known(session, tenant_id).get(participant.tier)
-    points = qualifying(session, tenant_id, participant, now=now) + earning
-    found = place(points, tiers, held=held)
-    is_pinned = participant.is_held and pin_of(session, tenant_id, participant) is not None
-    earned = place(points, tiers)
-    if earning and not is_pinned and earned.held and (held is None or earned.held.threshold > held.threshold):
-        return earned
-    return found
+    if earning and pin_of(session, tenant_id, participant) is None:
+        earned, kept = place(counted.points, tiers).held, _kept_by_an_award(session, tenant_id, participant, tiers, now=now)
+        held = max(filter(None, (earned, kept)), key=lambda tier: tier.level, default=None)
+    return place(counted.points, tiers, held=held, behind=counted.behind)
+
+
+def _kept_by_an_award(
+    session: Session, tenant_id: int, participant: Participant, tiers: Sequence[Tier], *, now: datetime
+) -> Tier | None:
+    """The tier that an award does not take, whatever is earned: the one held, unless the ladder moves its holder down then."""
+    ladder = newest(session, tenant_id)
+    if ladder is None or not participant.tier:
+        return None
+    is_settled = ladder.is_settled or participant.ladder_version == ladder.version
+    keeps = ladder.falling == "keep" or (ladder.kept_until is not None and now < ladder.kept_until)
+    return _floor(ladder, participant.tier, tiers) if is_settled or keeps else None
+
+
+def unpinned(session: Session, tenant_id: int, participant: Participant, *, now: datetime) -> Tier | None:
+    """Return the tier that a participant would hold if nothing pinned them: the one earned, or kept if that is higher."""
+    tiers, ladder = in_force(session, tenant_id), newest(session, tenant_id)
+    earned = place(qualifying(session, tenant_id, participant, now=now).points, tiers).held
+    hold = session.get(TierHold, (tenant_id, participant.id, KEEP))
+    kept = _floor(ladder, hold.number, tiers) if ladder and hold else None
+    return max(filter(None, (earned, kept)), key=lambda tier: tier.level, default=None)
+
+
+def _floor(ladder: Ladder, number: int, tiers: Sequence[Tier]) -> Tier | None:
+    """The tier of a ladder on which holders of a number stand."""
+    level = ladder.floors[number - 1] if number <= len(ladder.floors) else 0
+    return tiers[level - 1] if level else None
 
 
 def pin_of(session: Session, tenant_id: int, participant: Participant) -> TierHold | None:
@@ -79,14 +104,9 @@ def pin_of(session: Session, tenant_id: int, participant: Participant) -> TierHo
     return session.get(TierHold, (tenant_id, participant.id, PIN))
 
 
-def qualifying(session: Session, tenant_id: int, participant: Participant, *, now: datetime) -> int:
-    """Return a participant's points that count towards tiers at an instant."""
-    ladder = newest(session, tenant_id)
-    if ladder is None or ladder.basis == "lifetime":
-        return participant.total_earned
-    values = {"participant_id": participant.id, "total_earned": participant.total_earned, "at": now}
-    points: int = session.scalars(QUALIFYING, values | {"tenant_id": tenant_id, "version": ladder.version}).one()
-    return points
+def qualifying(session: Session, tenant_id: int, participant: Participant, *, now: datetime) -> Counting:
+    """Return which of a participant's points count towards tiers at an instant, and how many they are."""
+    return counting.of(session, newest(session, tenant_id), participant, now=now)
 
 
 def version(session: Session, tenant_id: int) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
-from itertools import count
 from operator import add
 from time import monotonic
 from typing import Any, NamedTuple
@@ -19,7 +18,8 @@ from gamify.services.rollups import TYPES
 
 QUARTER = timedelta(minutes=15)
 QUARTERS_AT_ONCE = 100
-FIRST_STEP = 1_000  # entries; each next one is four times as large
+FIRST_STEP = 1_000  # entries; each next one is four times as large, if this one was quick
+QUICK = 0.05  # s
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,13 @@ class Spent:
 
 
 def _sizes(step: int) -> Iterator[int]:
-    return (min(step, FIRST_STEP * 4**n) for n in count())
+    """Yield sizes of steps that grow while whoever takes them is quick: entries may have to come from a disk."""
+    size = FIRST_STEP
+    while True:
+        began = monotonic()
+        yield min(step, size)
+        if monotonic() - began < QUICK:
+            size *= 4
 
 
 def _of_span(session: Session, tenant_id: int, span: _Span, step: int, *, next_id: UUID | None = None) -> Iterator[Step]:

@@ -23,21 +23,24 @@ from sqlalchemy import (
     and_,
     any_,
     cast,
+    exists,
     func,
     literal,
+    or_,
     select,
     text,
     true,
     tuple_,
     union_all,
 )
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from gamify.models import LedgerEntry, Participant, ParticipantStanding, TierStanding
+from gamify.models import LedgerEntry, Participant, ParticipantDetails, ParticipantStanding, TierHold, TierStanding
+from gamify.models.tier_hold import PIN
 
 SHORTEST_FRAGMENT = 3  # characters that the index of fragments needs; fewer are looked for at the beginning of ids
 
-P, S = Participant, ParticipantStanding
+P, S, D = Participant, ParticipantStanding, ParticipantDetails
 COLUMNS: tuple[Any, ...] = (
     P.id,
     P.external_id,
@@ -47,6 +50,8 @@ COLUMNS: tuple[Any, ...] = (
     P.total_spent,
     P.last_entry_at,
     P.created_at,
+    P.erased_at,
+    P.is_held,
 )
 # By what a list can be sorted, and the same among the standings.
 ORDERS: dict[str, tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any] | None, type]] = {
@@ -61,10 +66,11 @@ ORDERS: dict[str, tuple[InstrumentedAttribute[Any], InstrumentedAttribute[Any] |
 class Wanted:
     """Whom to list, and in which order; None and empty mean anybody. A minus before `sort` is for descending order."""
 
-    fragment: str | None = None  # of their ids
+    fragment: str | None = None  # of their ids or names
     tiers: Sequence[int] = ()  # their numbers; 0: none
     active_since: datetime | None = None
     quiet_since: datetime | None = None
+    is_pinned: bool = False  # whether only those whose tier is pinned
     sort: str = "-active"
 
     @property
@@ -86,7 +92,7 @@ class Wanted:
 
     @property
     def is_prefix(self) -> bool:
-        """Whether the fragment is too short for the index of fragments, so stands for the beginning of ids."""
+        """Whether the fragment is too short for the index of fragments, so stands for the beginning of ids alone."""
         return self.fragment is not None and len(self.fragment) < SHORTEST_FRAGMENT
 
 
@@ -105,10 +111,10 @@ def in_order(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, s
     return query.order_by(*_sorted(wanted, P.external_id, P.id)).limit(limit)
 
 
-def matching(near: Select[Any], wanted: Wanted, *, limit: int) -> Select[Any]:
+def matching(tenant_id: int, near: Select[Any], wanted: Wanted, *, limit: int) -> Select[Any]:
     """Return those of a query who match, in its order, and then others; `seen` counts both, without the limit."""
     rows = near.subquery()
-    is_match = and_(true(), *_conditions(wanted, rows.c)).label("is_match")
+    is_match = and_(true(), *_conditions(tenant_id, wanted, rows.c)).label("is_match")
     query = select(rows, is_match, func.count().over().label("seen"))
     return query.order_by(is_match.desc(), *_sorted(wanted, *_keys(wanted, rows.c))).limit(limit)
 
@@ -129,7 +135,7 @@ def collected(
     parts = [everybody(tenant_id, wanted)]
     if numbers is not None:
         parts = [_numbered(tenant_id, wanted, numbers)]
-    elif not wanted.fragment:
+    elif not (wanted.fragment or wanted.is_pinned):
         parts = [_summed(tenant_id, wanted, summed_until), _of_unsummed(tenant_id, wanted, summed_until)]
     # An offset keeps the planner from reading in order, looking for matches one by one.
     rows = union_all(*parts).subquery()
@@ -139,7 +145,7 @@ def collected(
 
 
 def with_fragment(tenant_id: int, fragment: str, *, most: int) -> TextClause:
-    """Return a query for the numbers of those who have a fragment in their ids, `most` of them at most, as one array."""
+    """Return a query for the numbers of those who have a fragment in their ids or names, `most` of them at most, as one array."""
     query = text("SELECT ARRAY(SELECT participants_like(:tenant_id, :pattern, :most))")
     return query.bindparams(tenant_id=tenant_id, pattern=_pattern(fragment), most=most)
 
@@ -160,7 +166,17 @@ def walked(tenant_id: int, wanted: Wanted, after: tuple[Any, int] | None, *, lim
 
 def everybody(tenant_id: int, wanted: Wanted) -> Select[Any]:
     """Return a query for all who match, straight from their rows, in no order."""
-    return select(*COLUMNS).where(P.tenant_id == tenant_id, *_conditions(wanted, P))
+    query = select(*COLUMNS).where(P.tenant_id == tenant_id, *_conditions(tenant_id, wanted, P))
+    if wanted.is_pinned:
+        pinned = select(TierHold.participant_id).where(TierHold.tenant_id == tenant_id, TierHold.kind == PIN)
+        query = query.where(P.id.in_(pinned))
+    return query
+
+
+def named(tenant_id: int, query: Select[Any]) -> Select[Any]:
+    """Return a query for participants with the `display_name` of each."""
+    whose = (D.tenant_id == tenant_id) & (D.participant_id == P.id)
+    return query.add_columns(D.display_name).outerjoin(D, whose)
 
 
 def sorted_as(query: Select[Any], wanted: Wanted) -> Select[Any]:
@@ -228,7 +244,7 @@ def _merged(parts: Sequence[Select[Any]], wanted: Wanted, limit: int) -> Select[
     return select(rows).order_by(*_sorted(wanted, *_keys(wanted, rows.c))).limit(limit)
 
 
-def _conditions(wanted: Wanted, of: Any) -> list[ColumnElement[bool]]:
+def _conditions(tenant_id: int, wanted: Wanted, of: Any) -> list[ColumnElement[bool]]:
     """All that is asked about, of whatever has the columns."""
     conditions = _activity(wanted, of.last_entry_at)
     if wanted.tiers:
@@ -236,7 +252,10 @@ def _conditions(wanted: Wanted, of: Any) -> list[ColumnElement[bool]]:
     if wanted.fragment and wanted.is_prefix:
         conditions.append(func.starts_with(of.external_id, wanted.fragment))
     elif wanted.fragment:
-        conditions.append(of.external_id.ilike(_pattern(wanted.fragment)))
+        pattern = _pattern(wanted.fragment)
+        other = aliased(D)  # the query may have names to show
+        has_name = exists().where(other.tenant_id == tenant_id, other.participant_id == of.id, other.display_name.ilike(pattern))
+        conditions.append(or_(of.external_id.ilike(pattern), has_name))
     return conditions
 
 

@@ -18,7 +18,9 @@ from gamify.services.listing import ORDERS, Wanted
 AT_ONCE = 1_000  # rows a fetch, when all are wanted
 NEAR, FAR = 200, 5_000  # rows to look through in the order asked for, before all who match are collected instead
 FEW = 25_000  # rows that are quickly collected and sorted
-NEVER = datetime.fromtimestamp(0, UTC)  # from when on entries count, before any are summed
+NEVER = datetime.fromtimestamp(0, UTC)  # when those have moved who are registered and have no entries
+FIRST = NEVER + timedelta(microseconds=1)  # when entries begin, before any are summed
+PINNED = "pinned"
 SORTS = tuple(f"{sign}{order}" for order in ORDERS for sign in ("", "-"))
 ACTIVITIES = {
     **{f"active-{days}": timedelta(days) for days in (7, 30, 90)},
@@ -33,7 +35,7 @@ class Found(NamedTuple):
     cursor: str | None
 
 
-def wanted(*, fragment: str, tiers: Sequence[int], activity: str, sort: str, now: datetime) -> Wanted:
+def wanted(*, fragment: str, tiers: Sequence[int], activity: str, sort: str, now: datetime, held: str = "") -> Wanted:
     """Return what texts of a form ask for; empty ones ask for nothing. Raises `Invalid`."""
     errors = []
     if problem := text_problem(fragment):
@@ -42,6 +44,8 @@ def wanted(*, fragment: str, tiers: Sequence[int], activity: str, sort: str, now
         errors.append(FieldError("activity", f"Choose one of {', '.join(ACTIVITIES)}."))
     if sort and sort not in SORTS:
         errors.append(FieldError("sort", f"Choose one of {', '.join(SORTS)}."))
+    if held and held != PINNED:
+        errors.append(FieldError("held", f"There is nothing to choose but {PINNED}."))
     if errors:
         raise Invalid(errors)
     since = now - ACTIVITIES[activity] if activity else None
@@ -51,6 +55,7 @@ def wanted(*, fragment: str, tiers: Sequence[int], activity: str, sort: str, now
         tiers=tuple(tiers),
         active_since=since if is_active else None,
         quiet_since=None if is_active else since,
+        is_pinned=held == PINNED,
         sort=sort or "-active",
     )
 
@@ -60,8 +65,8 @@ def search(session: Session, tenant_id: int, wanted: Wanted, *, after: str | Non
     begin = cursor.read(after, ORDERS[wanted.order][2]) if after else None
     # A plan that suits any value would not suit the rare one.
     session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
-    until = session.scalar(select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id)) or NEVER
-    rows = _Question(session, tenant_id, wanted, begin, until, limit + 1).answer()
+    until = session.scalar(select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id))
+    rows = _Question(session, tenant_id, wanted, begin, max(until or FIRST, FIRST), limit + 1).answer()
     if len(rows) <= limit:
         return Found(rows, None)
     last = rows[limit - 1]
@@ -69,8 +74,8 @@ def search(session: Session, tenant_id: int, wanted: Wanted, *, after: str | Non
 
 
 def every(session: Session, tenant_id: int, wanted: Wanted) -> Iterator[Any]:
-    """Yield all who match, in the order asked for, without holding them all."""
-    query = listing.sorted_as(listing.everybody(tenant_id, wanted), wanted)
+    """Yield all who match with their `display_name`, in the order asked for, without holding them all."""
+    query = listing.sorted_as(listing.named(tenant_id, listing.everybody(tenant_id, wanted)), wanted)
     with session.execute(query.execution_options(yield_per=AT_ONCE)) as rows:
         yield from rows
 
@@ -91,6 +96,8 @@ class _Question:
 
         Those who match are collected and sorted if they are few, or if they do not come in a long way.
         """
+        if self.wanted.is_pinned:
+            return self._collected(None)  # they are few
         if self.wanted.is_plain:
             return self.session.execute(self._in_order(self.limit)).all()
         found = self._within(NEAR)
@@ -107,13 +114,13 @@ class _Question:
 
     def _within(self, reach: int) -> Sequence[Any] | None:
         """Those who match among the next `reach` in order; None if that leaves the question open."""
-        rows = self.session.execute(listing.matching(self._in_order(reach), self.wanted, limit=self.limit)).all()
+        rows = self.session.execute(listing.matching(self.tenant_id, self._in_order(reach), self.wanted, limit=self.limit)).all()
         found = [row for row in rows if row.is_match]
         is_settled = len(found) == self.limit or not rows or rows[0].seen < reach
         return found if is_settled else None
 
     def _numbers(self) -> list[int] | None:
-        """The numbers of those whose ids have the fragment, if that is asked for and they are few."""
+        """The numbers of those whose ids or names have the fragment, if that is asked for and they are few."""
         if not self.wanted.fragment or self.wanted.is_prefix:
             return None
         query = listing.with_fragment(self.tenant_id, self.wanted.fragment, most=FEW + 1)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from gamify.errors import NotFound
 from gamify.models import ApiKey, LedgerEntry, Participant, Tier, TierHold, User
 from gamify.services import ladder, tier_history
+from gamify.services.counting import Counting
 from gamify.services.ladder import Place
 from gamify.services.tier_history import Change
 
@@ -27,7 +28,10 @@ class Profile:
     participant: Participant
     tiers: Sequence[Tier]
     place: Place
+    counting: Counting
+    unpinned: Tier | None  # the tier that they would hold if nothing pinned them
     held_since: datetime | None  # None: they hold no tier
+    led_to: Change | None  # what has led to the tier; None: the beginning
     changes: Sequence[Change]  # of tier, newest first
     holds: Mapping[str, TierHold]  # by kind
 
@@ -52,11 +56,19 @@ def profile(session: Session, tenant_id: int, participant_id: str, *, now: datet
     """Return what there is to know of a participant. Raises `NotFound`."""
     participant = find(session, tenant_id, participant_id)
     changes = tier_history.changes(session, tenant_id, participant)
-    since, _ = tier_history.held_since(session, tenant_id, participant, changes)
+    since, led_to = tier_history.held_since(session, tenant_id, participant, changes)
     held = select(TierHold).where(TierHold.tenant_id == tenant_id, TierHold.participant_id == participant.id)
-    holds = {hold.kind: hold for hold in session.scalars(held)}
-    place = ladder.place_of(session, tenant_id, participant, now=now)
-    return Profile(participant, ladder.in_force(session, tenant_id), place, since, changes, holds)
+    return Profile(
+        participant,
+        tiers=ladder.in_force(session, tenant_id),
+        place=ladder.place_of(session, tenant_id, participant, now=now),
+        counting=ladder.qualifying(session, tenant_id, participant, now=now),
+        unpinned=ladder.unpinned(session, tenant_id, participant, now=now),
+        held_since=since,
+        led_to=led_to,
+        changes=changes,
+        holds={hold.kind: hold for hold in session.scalars(held)},
+    )
 
 
 def balances(session: Session, tenant_id: int, participant: Participant, *, now: datetime) -> Sequence[tuple[datetime, int]]:

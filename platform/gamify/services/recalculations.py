@@ -24,13 +24,16 @@ def begin(session: Session, tenant_id: int, *, cause: str = "published") -> Reca
     newest = ladder.newest(session, tenant_id)
     if newest is None:
         raise ValueError("There is no ladder.")
-    counted = select(func.coalesce(func.sum(TierStanding.participant_count), 0)).where(TierStanding.tenant_id == tenant_id)
-    made = Recalculation(
-        tenant_id=tenant_id, cause=cause, ladder_version=newest.version, total_count=int(session.scalars(counted).one())
-    )
+    made = Recalculation(tenant_id=tenant_id, cause=cause, ladder_version=newest.version, total_count=people(session, tenant_id))
     session.add(made)
     session.flush()
     return made
+
+
+def people(session: Session, tenant_id: int) -> int:
+    """Return about how many participants there are."""
+    counted = select(func.coalesce(func.sum(TierStanding.participant_count), 0)).where(TierStanding.tenant_id == tenant_id)
+    return int(session.scalars(counted).one())
 
 
 def going_on(session: Session, tenant_id: int) -> Recalculation | None:
@@ -81,3 +84,12 @@ def _finish(session: Session, done: Recalculation) -> None:
         settled = update(Ladder).where(Ladder.tenant_id == done.tenant_id, Ladder.version == done.ladder_version)
         session.execute(settled.values(is_settled=True))
     session.flush()
+
+
+def waiting_count(session: Session, tenant_id: int) -> int:
+    """Return how many have not met the ladder in force yet, because it waits for everybody's next award; else 0."""
+    newest = ladder.newest(session, tenant_id)
+    if newest is None or newest.is_settled or newest.effect != "next_award":
+        return 0
+    waiting = select(func.count()).where(Participant.tenant_id == tenant_id, Participant.ladder_version != newest.version)
+    return session.scalars(waiting).one()

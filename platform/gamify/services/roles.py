@@ -9,6 +9,7 @@ PERMISSIONS = (
     "settings:write",
     "audit:read",
     "tiers:read",
+    "tiers:draft",  # work on what is not in force: nobody is moved by it
     "tiers:write",
     "participants:read",
     "participants:write",

@@ -76,6 +76,15 @@ STAND_MOVED = text(f"""
     ON CONFLICT (tenant_id, tier) DO UPDATE SET
         participant_count = t.participant_count + excluded.participant_count, points = t.points + excluded.points
 """)  # noqa: S608  # our own names
+ENLIST = text("""
+    WITH stood AS (
+        INSERT INTO participant_standings (tenant_id, participant_id, tier, balance, total_earned, last_entry_at)
+        VALUES (:tenant_id, :participant_id, :tier, 0, 0, :beginning)
+        RETURNING tier
+    )
+    INSERT INTO tier_standings AS t (tenant_id, tier, participant_count, points) SELECT :tenant_id, tier, 1, 0 FROM stood
+    ON CONFLICT (tenant_id, tier) DO UPDATE SET participant_count = t.participant_count + 1
+""")
 STAND_ALL = text(STAND.format(whose=""))
 FORGET_TIERS = text("DELETE FROM tier_standings WHERE tenant_id = :tenant_id")
 FORGET = (
@@ -151,6 +160,12 @@ def hold(session: Session, tenant_id: int) -> RollupProgress:
     progress = session.scalars(_progress(tenant_id).with_for_update().execution_options(populate_existing=True)).one()
     session.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}"))
     return progress
+
+
+def enlist(session: Session, tenant_id: int, number: int, *, tier: int) -> None:
+    """Count a participant who has no entries yet, whom no summing would find; the caller holds the rollups."""
+    values = {"tenant_id": tenant_id, "participant_id": number, "tier": tier, "beginning": BEGINNING}
+    session.execute(ENLIST, values)
 
 
 def has_tail(session: Session, tenant_id: int, *, longer_than: int = 0) -> bool:

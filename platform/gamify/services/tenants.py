@@ -73,6 +73,11 @@ def both(session: Session, slug: str) -> Sequence[Tenant]:
     return [live, *session.scalars(select(Tenant).where(Tenant.sandbox_of == live.id))]
 
 
+def is_there(session: Session, tenant_id: int) -> bool:
+    """Whether there is such a tenant and it is not being deleted."""
+    return session.scalar(select(Tenant.id).where(Tenant.id == tenant_id, Tenant.status != DELETING)) is not None
+
+
 def sandbox_id(session: Session, tenant_id: int) -> int:
     """Return the number of a live tenant's sandbox."""
     return session.scalars(select(Tenant.id).where(Tenant.sandbox_of == tenant_id)).one()

@@ -29,7 +29,7 @@ CHAIN = """
         WHERE tenant_id = :tenant_id AND participant_id > :after AND participant_id <= :until
         UNION ALL
         SELECT id, entry_count, 9223372036854775807, NULL, NULL, tier, NULL FROM participants
-        WHERE tenant_id = :tenant_id AND id > :after AND id <= :until AND entry_count > 0
+        WHERE tenant_id = :tenant_id AND id > :after AND id <= :until
     ), chained AS (
         SELECT *, lag(version) OVER past AS past_version, lag(number_after) OVER past AS past_number
         FROM step WINDOW past AS (PARTITION BY participant_id ORDER BY after_seq, id)
@@ -100,12 +100,12 @@ def _wrong(session: Session, of: Range) -> Iterator[tuple[Any, ...]]:
     people = (
         select(P.id, P.tier, P.ladder_version, P.is_held).where(*_among(P.tenant_id, P.id, of), _chosen(P.id, of)).order_by(P.id)
     )
-    for number, *row in session.execute(people).all():
+    for number, tier, version, is_held in session.execute(people).all():
         mine: Sequence[LedgerEntry] = []
         if following and following[0] == number:
             mine, following = following[1], next(entries, None)
         holder = Holder(ladders)
-        for each in (*holder.replay(mine, changes[number]), *holder.end(Row(*row), holds[number], newest)):
+        for each in (*holder.replay(mine, changes[number]), *holder.end(Row(tier, version, is_held), holds[number], newest)):
             yield (number, *each)
 
 

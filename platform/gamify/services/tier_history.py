@@ -3,24 +3,31 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from gamify.models import Ladder, LedgerEntry, Participant, Tier, TierChange
 from gamify.services import ladder
 
 MOST_CHANGES = 100
-MOVEMENT = "movement"  # the cause of what an entry tells
 
 E, C = LedgerEntry, TierChange
+
+
+class Position(NamedTuple):
+    """Where a change stands in a history: after an entry, which may itself be it (number 0)."""
+
+    seq: int
+    number: int
 
 
 class Change(NamedTuple):
     """A change of tier, or of what holds it. Tiers are as they were called then; None: none."""
 
     at: datetime
-    cause: str  # `MOVEMENT`, or as in `TierChange`
+    cause: str  # the type of the entry that tells of it, or as in `TierChange`
     before: Tier | None
     after: Tier | None
     rise: int  # levels up on the ladder of then; negative: down
@@ -28,6 +35,8 @@ class Change(NamedTuple):
     reason: str | None
     changed_by: str | None
     ladder_version: int | None
+    entry_id: UUID | None
+    position: Position
 
     @property
     def is_up(self) -> bool:
@@ -35,24 +44,20 @@ class Change(NamedTuple):
         return self.rise > 0
 
 
-def changes(session: Session, tenant_id: int, participant: Participant, *, most: int = MOST_CHANGES) -> Sequence[Change]:
-    """Return the changes of a participant's tier, newest first, `most` at most."""
+def changes(
+    session: Session, tenant_id: int, participant: Participant, *, before: Position | None = None, most: int = MOST_CHANGES
+) -> Sequence[Change]:
+    """Return the changes of a participant's tier, newest first, `most` at most, from `before` on."""
     book = _Book.read(session, tenant_id)
-    moved = (
-        select(E)
-        .where(E.tenant_id == tenant_id, E.participant_id == participant.id, E.tier_before != E.tier_after)
-        .order_by(E.seq.desc())
-        .limit(most)
-    )
-    other = (
-        select(C)
-        .where(C.tenant_id == tenant_id, C.participant_id == participant.id)
-        .order_by(C.after_seq.desc(), C.id.desc())
-        .limit(most)
-    )
-    told = [((entry.seq, 0), book.of_entry(entry)) for entry in session.scalars(moved)]
-    told += [((change.after_seq, change.id), book.of_change(change)) for change in session.scalars(other)]
-    return [change for _, change in sorted(told, key=lambda pair: pair[0], reverse=True)][:most]
+    moved = select(E).where(E.tenant_id == tenant_id, E.participant_id == participant.id, E.tier_before != E.tier_after)
+    other = select(C).where(C.tenant_id == tenant_id, C.participant_id == participant.id)
+    if before:
+        moved = moved.where(E.seq <= before.seq if before.number else E.seq < before.seq)
+        other = other.where(tuple_(C.after_seq, C.id) < tuple_(literal(before.seq), literal(before.number)))
+    told = [book.of_entry(entry) for entry in session.scalars(moved.order_by(E.seq.desc()).limit(most))]
+    newest_first = other.order_by(C.after_seq.desc(), C.id.desc())
+    told += [book.of_change(change) for change in session.scalars(newest_first.limit(most))]
+    return sorted(told, key=lambda change: change.position, reverse=True)[:most]
 
 
 def held_since(
@@ -91,7 +96,7 @@ class _Book(NamedTuple):
         rise = entry.tier_after - entry.tier_before
         return Change(
             entry.created_at,
-            MOVEMENT,
+            entry.type,
             before,
             after,
             rise,
@@ -99,13 +104,19 @@ class _Book(NamedTuple):
             reason=entry.reason,
             changed_by=None,
             ladder_version=entry.ladder_version,
+            entry_id=entry.id,
+            position=Position(entry.seq, 0),
         )
 
     def of_change(self, change: TierChange) -> Change:
         before, after = (self._tier(change.ladder_version, number) for number in (change.number_before, change.number_after))
         rise = self._level(change.ladder_version, change.number_after) - self._level(change.ladder_version, change.number_before)
-        said = (change.is_kept, change.reason, change.changed_by, change.ladder_version)
-        return Change(change.at, change.cause, before, after, rise, *said)
+        said = (change.reason, change.changed_by)
+        if change.cause == "published":
+            ladder = self.ladders[change.ladder_version]
+            said = (ladder.reason, ladder.published_by)
+        position = Position(change.after_seq, change.id)
+        return Change(change.at, change.cause, before, after, rise, change.is_kept, *said, change.ladder_version, None, position)
 
     def _tier(self, version: int, number: int) -> Tier | None:
         level = self._level(version, number)

@@ -83,32 +83,34 @@ class Holder:
             yield Wrong(None, f"tier before it was {change.cause}", str(change.number_before), str(self.number))
         if ladder.version < self.version:
             yield Wrong(None, f"ladder's version when it was {change.cause}", str(ladder.version), str(self.version))
-        is_new = change.cause == "published"
-        if is_new and self.awaits_note:
+        if change.cause == "published" and self.awaits_note:
             self.awaits_note = False
             if (change.number_after, change.is_kept) != (self.number, self.kept is not None):
                 yield Wrong(None, "note of a tier kept", f"{change.number_after}", f"{self.number}")
             return
-        if not is_new and self.version < ladder.version:
+        if change.cause not in {"published", "registered"} and self.version < ladder.version:
             yield from self._pass(ladder, change.at)
+        settled = self._settled_by(change, ladder)
+        number = _number(ladder, settled.level)
+        if (number, settled.is_kept) != (change.number_after, change.is_kept):
+            told = f"{change.number_after}{', kept' * change.is_kept}"
+            yield Wrong(None, f"tier when it was {change.cause}", told, f"{number}{', kept' * settled.is_kept}")
+        if change.cause == "published" or not settled.is_kept:
+            self.kept = number if settled.is_kept else None
+        self.number, self.version = change.number_after, ladder.version
+
+    def _settled_by(self, change: TierChange, ladder: Ladder) -> Settled:
+        """Where a change must have led, once it has changed what holds the participant."""
         match change.cause:
             case "registered":
-                settled = Settled(_level(ladder, 0), is_kept=False)
+                return Settled(_level(ladder, 0), is_kept=False)
             case "pinned":
                 self.pinned = change.number_after
             case "unpinned" | "pin_ended":
                 self.pinned = None
             case "keep_ended":
                 self.kept = None
-        if change.cause != "registered":
-            settled = self._settle(ladder, change.at, is_new=is_new)
-        number = _number(ladder, settled.level)
-        if (number, settled.is_kept) != (change.number_after, change.is_kept):
-            told = f"{change.number_after}{', kept' * change.is_kept}"
-            yield Wrong(None, f"tier when it was {change.cause}", told, f"{number}{', kept' * settled.is_kept}")
-        if is_new or not settled.is_kept:
-            self.kept = number if settled.is_kept else None
-        self.number, self.version = change.number_after, ladder.version
+        return self._settle(ladder, change.at, is_new=change.cause == "published")
 
     def _note_is_there(self) -> Iterator[Wrong]:
         if self.awaits_note:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -101,41 +102,65 @@ def put(
     qualification: Qualification | None = None,
     reason: str | None = None,
     based_on: int | None = None,
+    action: str = "tiers.replace",
+    told: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
 ) -> Ladder:
     """Add a version of the ladder, which is in force from then on; nobody is moved by this alone.
 
-    How to qualify stays as it was unless said. Raises `Conflict` if version `based_on` is not in force any more.
+    How to qualify stays as it was unless said. The audit log says `action`, and what is `told` of before and after beside
+    the thresholds. Raises `Conflict` if version `based_on` is not in force any more.
     """
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"ladder of {tenant_id}"))))  # one change at a time
+    one_change_at_a_time(session, tenant_id)
     before = ladder.newest(session, tenant_id)
-    version = before.version if before else 0
-    if based_on is not None and based_on != version:
+    if based_on is not None and based_on != (before.version if before else 0):
         raise Conflict("Somebody else has changed the tiers meanwhile. Look at what is there now, and change that.")
+    was = {tier.code: tier.threshold for tier in ladder.in_force(session, tenant_id)}
+    newest = draw(session, tenant_id, thresholds, policy=policy, qualification=qualification)
+    newest.is_settled, newest.reason, newest.published_by = is_settled, reason, actor.name
+    session.add(newest)
+    session.flush()
+    session.add_all(_rungs(newest, in_order(thresholds), looks))
+    session.flush()
+    said = {"before": {**was, **told[0]} or None, "after": {**dict(in_order(thresholds)), **told[1]}}
+    audit.record(session, tenant_id, actor, action=action, subject="tiers", **said)
+    return newest
+
+
+def draw(
+    session: Session,
+    tenant_id: int,
+    thresholds: Mapping[str, int],
+    *,
+    policy: Policy,
+    qualification: Qualification | None = None,
+) -> Ladder:
+    """Return what would be the next version of the ladder, without putting it in force."""
+    before = ladder.newest(session, tenant_id)
     if qualification is None:
         qualification = Qualification(before.basis, before.window_days, before.grace_days) if before else Qualification()
-    rungs = sorted(thresholds.items(), key=lambda item: item[1])
-    was = {tier.code: tier.threshold for tier in ladder.in_force(session, tenant_id)}
+    codes = [code for code, _ in in_order(thresholds)]
     known = ladder.known(session, tenant_id)
-    numbers = _numbers(known, [code for code, _ in rungs])
-    newest = Ladder(
+    numbers = _numbers(known, codes)
+    return Ladder(
         tenant_id=tenant_id,
-        version=version + 1,
-        thresholds=[threshold for _, threshold in rungs],
-        numbers=[numbers[code] for code, _ in rungs],
-        floors=_floors(session, tenant_id, known, numbers, [code for code, _ in rungs]),
+        version=before.version + 1 if before else 1,
+        thresholds=[thresholds[code] for code in codes],
+        numbers=[numbers[code] for code in codes],
+        floors=_floors(session, tenant_id, known, numbers, codes),
         **qualification._asdict(),
         time_zone=session.scalars(select(Tenant.time_zone).where(Tenant.id == tenant_id)).one(),
         **policy._asdict(),
-        is_settled=is_settled,
-        reason=reason,
-        published_by=actor.name,
     )
-    session.add(newest)
-    session.flush()
-    session.add_all(_rungs(newest, rungs, looks))
-    session.flush()
-    audit.record(session, tenant_id, actor, action="tiers.replace", subject="tiers", before=was or None, after=dict(rungs))
-    return newest
+
+
+def in_order(thresholds: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return codes with their thresholds, the lowest first."""
+    return sorted(thresholds.items(), key=itemgetter(1))
+
+
+def one_change_at_a_time(session: Session, tenant_id: int) -> None:
+    """Wait for whoever changes this tenant's tiers, or their draft; others wait until this transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"ladder of {tenant_id}"))))
 
 
 def _rungs(newest: Ladder, rungs: Sequence[tuple[str, int]], looks: Mapping[str, Look]) -> Iterator[Tier]:
