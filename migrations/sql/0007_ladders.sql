@@ -153,7 +153,10 @@ BEGIN
     END IF;
     SELECT * INTO holder FROM participants WHERE tenant_id = in_tenant AND id = in_entry.participant_id;
     moved.level_before := COALESCE(in_ladder.floors[holder.tier], 0);
-    is_settled := in_ladder.is_settled OR holder.ladder_version = in_ladder.version;
+    -- Where everybody is settled, whoever stands elsewhere has been locked by this very movement meanwhile.
+    is_settled := holder.ladder_version = in_ladder.version OR in_ladder.is_settled AND NOT holder.is_held AND (
+        in_ladder.basis <> 'lifetime' OR holder.tier = COALESCE(
+            in_ladder.numbers[width_bucket(in_entry.total_earned_after - earned_by_it, in_ladder.thresholds)], 0));
     IF in_entry.seq = 1 AND holder.ladder_version = 0 THEN -- whom this entry has made, nothing of before holds
         is_settled := true;
         moved.level_before := COALESCE(width_bucket(0, in_ladder.thresholds), 0);
@@ -443,15 +446,16 @@ BEGIN
         FOR i IN 1 .. cardinality(entries) LOOP
             entry := entries[i];
             held_number := entry.tier_before;
-            IF entry.tier_after = 1 OR ladder.basis <> 'lifetime' OR NOT (
-                ladder.is_settled OR entry.ladder_version = ladder.version OR (entry.seq = 1 AND entry.ladder_version = 0)
+            entry.tier_before := COALESCE(
+                width_bucket(entry.total_earned_after - GREATEST(entry.points, 0), ladder.thresholds), 0);
+            IF entry.tier_after = 1 OR ladder.basis <> 'lifetime' OR NOT (entry.seq = 1 AND entry.ladder_version = 0) AND (
+                NOT (ladder.is_settled OR entry.ladder_version = ladder.version)
+                OR held_number <> COALESCE(ladder.numbers[entry.tier_before], 0)
             ) THEN -- more than the total has a say
                 moved := tier_after_movement(in_tenant, ladder, entry);
                 entry.tier_before := moved.level_before;
                 entry.tier_after := moved.level_after;
             ELSE
-                entry.tier_before := COALESCE(
-                    width_bucket(entry.total_earned_after - GREATEST(entry.points, 0), ladder.thresholds), 0);
                 entry.tier_after := COALESCE(width_bucket(entry.total_earned_after, ladder.thresholds), 0);
                 IF held_number <> COALESCE(ladder.numbers[entry.tier_after], 0)
                    OR NOT ladder.is_settled AND entry.ladder_version <> ladder.version THEN -- whom this entry has made
