@@ -23,7 +23,10 @@ LADDERS = [
     {"tin": 100, "silver": 800},  # the lowest and the highest are gone
     {"bronze": 0, "silver": 600, "star": 900},  # one is back
 ]
-POST = "SELECT ledger_post(%s, json_agg(json_build_object('participant', 'p' || n, 'points', 100 * n))) FROM generate_series(1, 20) AS n"
+POST = """
+    SELECT ledger_post(%s, json_agg(json_build_object('participant', 'p' || n, 'points', 100 * n)))
+    FROM generate_series(1, 20) AS n
+"""
 MOVE = "UPDATE participants SET tier = width_bucket(total_earned, %(t)s) WHERE tenant_id = %(id)s"
 
 
@@ -43,7 +46,9 @@ def old(servers: EmbeddedServers, run_folder: Path, worker_id: str) -> Iterator[
             ladder = "INSERT INTO ladders (tenant_id, version, thresholds) VALUES (%s, %s, %s)"
             owner.execute(ladder, [tenant_id, version, levels])
             for level, (code, least) in enumerate(thresholds.items(), start=1):
-                tier = "INSERT INTO tiers (tenant_id, ladder_version, level, code, name, threshold) VALUES (%s, %s, %s, %s, %s, %s)"
+                tier = (
+                    "INSERT INTO tiers (tenant_id, ladder_version, level, code, name, threshold) VALUES (%s, %s, %s, %s, %s, %s)"
+                )
                 owner.execute(tier, [tenant_id, version, level, code, code.title(), least])
             owner.execute(MOVE, {"t": levels, "id": tenant_id})
             if version < len(LADDERS):
