@@ -15,10 +15,10 @@ from gamify.api.registry_schemas import (
     ChangeSchema,
     ErasedSchema,
     ListSchema,
+    ParticipantQuerySchema,
     ParticipantSchema,
     ParticipantsSchema,
     RegisterSchema,
-    ParticipantQuerySchema,
 )
 from gamify.api.transactions import timestamp
 from gamify.deployment import database
