@@ -1,5 +1,6 @@
 """Ladders with numbers that outlive them, ways to qualify and to fall, tiers held by hand, drafts, and their history."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -68,6 +69,20 @@ NUMBER_LADDERS = """
             ), 0)
             FROM generate_series(1, (SELECT max(number) FROM tiers AS t WHERE t.tenant_id = l.tenant_id)) AS n ORDER BY n)
 """
+# And back: tiers are levels again, by nothing but the total.
+LEVEL_TIERS = """
+    UPDATE participants AS p SET tier = width_bucket(p.total_earned, l.thresholds)
+    FROM (SELECT DISTINCT ON (tenant_id) * FROM ladders ORDER BY tenant_id, version DESC) AS l
+    WHERE p.tenant_id = l.tenant_id AND p.tier <> width_bucket(p.total_earned, l.thresholds)
+"""
+LEVEL_STANDINGS = """
+    UPDATE participant_standings AS s SET tier = p.tier
+    FROM participants AS p WHERE p.tenant_id = s.tenant_id AND p.id = s.participant_id AND p.tier <> s.tier
+"""
+COUNT_STANDINGS = """
+    INSERT INTO tier_standings (tenant_id, tier, participant_count, points)
+    SELECT tenant_id, tier, count(*), sum(balance) FROM participant_standings GROUP BY tenant_id, tier
+"""
 
 
 def upgrade() -> None:
@@ -77,6 +92,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    of_everybody(
+        ("participants", "ladders", "participant_standings", "tier_standings"),
+        (LEVEL_TIERS, LEVEL_STANDINGS, "DELETE FROM tier_standings", COUNT_STANDINGS),
+    )
     op.execute(f"DROP FUNCTION {', '.join(FUNCTIONS)}")
     op.execute("DROP FUNCTION ledger_post, ledger_replay, history_of, ledger_reverse, points_at, first_entry_id, ledger_writers")
     op.execute("DROP TYPE ledger_request, reversal_outcome, tier_settlement, tier_movement")
@@ -119,7 +138,7 @@ def change_tables() -> None:
     op.add_column("ladders", sa.Column("is_settled", sa.Boolean(), server_default=sa.true(), nullable=False))
     op.add_column("ladders", sa.Column("reason", sa.Text()))
     op.add_column("ladders", sa.Column("published_by", sa.Text()))
-    number_everything()
+    of_everybody(("tiers", "ladders"), (NUMBER_TIERS, NUMBER_LADDERS))
     op.alter_column("tiers", "number", nullable=False)
     op.alter_column("ladders", "numbers", nullable=False)
     op.alter_column("ladders", "floors", nullable=False)
@@ -133,12 +152,13 @@ def change_tables() -> None:
     op.execute("GRANT UPDATE (is_settled) ON ladders TO gamify_app")
 
 
-def number_everything() -> None:
-    for table in ("tiers", "ladders"):  # whose policies would hide all rows from their owner
+def of_everybody(tables: Sequence[str], statements: Sequence[str]) -> None:
+    """Run statements on tables whose policies would hide all rows from their owner."""
+    for table in tables:
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
-    op.execute(NUMBER_TIERS)
-    op.execute(NUMBER_LADDERS)
-    for table in ("tiers", "ladders"):
+    for statement in statements:
+        op.execute(statement)
+    for table in tables:
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
 
 

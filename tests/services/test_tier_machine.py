@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from gamify.errors import Conflict, InsufficientPoints
-from gamify.services import figures, holds, ledger, recalculations, reversals, rollups, tiers
+from gamify.services import details, figures, holds, ledger, recalculations, reversals, rollups, tiers
 from gamify.services.audit import SYSTEM
 from gamify.services.ledger import AWARD, DEDUCT, Movement, Receipt
 from gamify.services.reversals import Reversal
@@ -74,6 +74,13 @@ class Tiers(RuleBasedStateMachine):
     @rule(people=st.lists(PEOPLE, min_size=2, max_size=5), amount=AMOUNTS)
     def batch(self, people: list[str], amount: int) -> None:
         self.post([Movement(AWARD, who, amount) for who in people])
+
+    @rule(who=PEOPLE)
+    def register(self, who: str) -> None:
+        with self.database.transaction(self.id) as session:
+            details.register(session, self.id, who)
+        nobody = Person(tier=self.model.code(self.model.newest.level(0)), settled_by=len(self.model.ladders))
+        self.model.people.setdefault(who, nobody)
 
     @rule(who=PEOPLE, amount=AMOUNTS)
     def deduct(self, who: str, amount: int) -> None:

@@ -81,6 +81,8 @@ class Holder:
         ladder = self.ladders[change.ladder_version]
         if change.number_before != self.number:
             yield Wrong(None, f"tier before it was {change.cause}", str(change.number_before), str(self.number))
+        if ladder.version < self.version:
+            yield Wrong(None, f"ladder's version when it was {change.cause}", str(ladder.version), str(self.version))
         if change.cause == "published" and self.awaits_note:
             self.awaits_note = False
             if (change.number_after, change.is_kept) != (self.number, self.kept is not None):
