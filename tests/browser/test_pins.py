@@ -20,19 +20,20 @@ def test_pinning_somebody_seeing_it_and_unpinning_them(windows, here, tenant, tc
     tcp.award("bob", 600)
     page = windows.enter(new_user(here, tenant.slug), java_script=java_script)
     page.goto("/dashboard/participants/ada")
-    panel = page.get_by_role("region", name="Pin to a tier")
+    panel = page.get_by_role("region", name="Tier by hand")
+    panel.get_by_text("Pin to a tier").click()
     panel.get_by_label("Tier").select_option("Gold Tier")
     panel.get_by_label("Why").fill("A friend of the house")
     panel.get_by_label("Last day").fill(str(datetime.now(UTC).date() + timedelta(days=3)))
     if java_script:
         expect(page.locator("#pin-preview")).to_contain_text("today that is Silver Tier")
-    panel.get_by_role("button", name="Pin").click()
+    panel.get_by_role("button", name="Pin", exact=True).click()
 
     expect(page.locator(".holding")).to_contain_text("A friend of the house")
     expect(page.locator(".stat .tier")).to_have_text("Gold Tier")
     tcp.award("ada", 5)
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Overview").click()
-    expect(page.get_by_text("Pinned for a few days more")).to_be_visible()
+    expect(page.get_by_text("These pins end soon")).to_be_visible()
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Participants").click()
     page.get_by_role("checkbox", name="Pinned").check(force=True)
     if not java_script:
@@ -44,7 +45,7 @@ def test_pinning_somebody_seeing_it_and_unpinning_them(windows, here, tenant, tc
 
     expect(page.locator(".stat .tier")).to_have_text("Silver Tier")
     expect(page.get_by_role("region", name="Tier history")).to_contain_text("We fell out")
-    expect(page.get_by_role("region", name="Pin to a tier")).to_be_visible()
+    expect(page.get_by_text("Pin to a tier")).to_be_visible()
 
 
 def test_pages_about_somebody_pinned_are_accessible_and_fit(windows, here, tenant, tcp):

@@ -222,7 +222,7 @@ def test_pins_that_end_soon_need_attention_and_others_do_not(browser, analyst, a
 
     assert [name for name in (f"user-{n}" for n in range(8)) if f">{name}<" in found] == [f"user-{n}" for n in range(5)]
     assert "held=pinned" in found
-    assert "Pinned for a few days more" not in analyst.get("/dashboard/").text
+    assert "These pins end soon" not in analyst.get("/dashboard/").text
 
 
 def test_an_analyst_sees_pins_but_sets_none(browser, analyst, api):

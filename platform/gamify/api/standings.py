@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response
 from flask.views import MethodView
 from sqlalchemy.orm import Session
 
 from gamify.api.document import WITH_BODY, Blueprint
-from gamify.api.guard import caller, needs
+from gamify.api.guard import actor, caller, needs
 from gamify.api.json import answer
 from gamify.api.standing_schemas import (
     BEGINNING,
@@ -23,7 +23,6 @@ from gamify.deployment import database
 from gamify.models import Tier
 from gamify.models.tier_hold import KEEP, PIN
 from gamify.services import cursor, holds, profiles, tier_history, tier_words
-from gamify.services.audit import Actor
 from gamify.services.counting import Counting
 from gamify.services.cursor import Cursor
 from gamify.services.profiles import Profile
@@ -119,7 +118,7 @@ class Assign(MethodView):
         tenant_id, who = caller().tenant_id, body["participant_id"]
         asked = {"code": body["tier"], "reason": body["reason"], "until": body["expires_at"], "now": datetime.now(UTC)}
         with database().transaction(tenant_id) as session:
-            holds.pin(session, tenant_id, who, **asked, actor=_actor())
+            holds.pin(session, tenant_id, who, **asked, actor=actor())
             return answer(_found(session, tenant_id, who))
 
 
@@ -140,13 +139,8 @@ class Unassign(MethodView):
         """
         tenant_id, who = caller().tenant_id, body["participant_id"]
         with database().transaction(tenant_id) as session:
-            holds.unpin(session, tenant_id, who, reason=body["reason"], actor=_actor())
+            holds.unpin(session, tenant_id, who, reason=body["reason"], actor=actor())
             return answer(_found(session, tenant_id, who))
-
-
-def _actor() -> Actor:
-    who = caller()
-    return Actor("key", who.prefix, who.api_key_id, request.remote_addr, g.request_id)
 
 
 def _found(session: Session, tenant_id: int, participant_id: str) -> dict[str, Any]:
