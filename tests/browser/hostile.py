@@ -89,7 +89,7 @@ def make(here: Deployment, api: Api) -> Hostile:
     }
     adjusting = {"participant": TEXTS[1], "kind": "award", "amount": 5}
     queries = {"adjustments.preview": adjusting, "adjustments.ask": {"entry": reversible}}
-    queries |= dict.fromkeys(("details.edit", "details.ask"), {"participant": TEXTS[1]})
+    queries |= {endpoint: {"participant": TEXTS[1]} for endpoint in ("details.edit", "details.ask")}
     return Hostile(tenant, people, values, queries)
 
 

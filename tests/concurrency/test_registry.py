@@ -82,8 +82,7 @@ def test_erasing_at_once_with_awards_leaves_every_point_and_no_word(crowd, at_on
         answers = at_once(calls)
 
         assert {answer.status for answer in answers} == {200}
-    while not erasures.catch_up(tenant.here.database, tenant.id):
-        pass
+    assert erasures.catch_up(tenant.here.database, tenant.id, seconds=10)
     people = everybody(clients[0])
     assert sum(one["balance"] for one in people) == 8 * 900
     assert len([one for one in people if one["erased_at"]]) == 8

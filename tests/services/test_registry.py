@@ -177,7 +177,7 @@ def test_erasing_takes_the_person_and_leaves_the_sums(tenant, api, owner):
         before = figures.points_outstanding(session, tenant.id) if hasattr(figures, "points_outstanding") else None
 
     erase(tenant, "ann@mail")
-    assert erasures.catch_up(tenant.here.database, tenant.id)
+    assert erasures.catch_up(tenant.here.database, tenant.id, seconds=5)
 
     assert where_it_says(owner, tenant, ["Ann", "ann@mail", "Bonn"]) == []
     [pid] = found(tenant)
@@ -224,13 +224,14 @@ def test_who_is_erased_can_be_neither_erased_again_nor_changed_nor_registered(te
         register(tenant, pid, display_name="Ann")
 
 
-def test_blanking_takes_small_shares_and_goes_on_after_being_interrupted(tenant, api, owner):
+def test_blanking_takes_small_shares_and_goes_on_after_being_interrupted(tenant, api, owner, monkeypatch):
+    monkeypatch.setattr(erasures, "AT_ONCE", 3)
     for n in range(7):
         api.award("ann", 1, reason=f"for Ann {n}")
     erase(tenant, "ann")
     left = "SELECT count(*) FROM ledger_entries WHERE tenant_id = %s AND reason IS NOT NULL"
     counts = []
-    while erasures.advance(tenant.here.database, tenant.id, most=3):
+    while erasures.advance(tenant.here.database, tenant.id):
         counts.append(owner.execute(left, [tenant.id]).fetchone()[0])
 
     assert counts == [4, 1, 0]
