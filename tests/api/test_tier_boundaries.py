@@ -12,6 +12,8 @@ from gamify.services.tiers import Policy, Qualification
 from tests.clock import BEGINNING, Clock
 from tests.harness import Api, TenantUnderTest, new_tenant
 
+USUAL = Policy()
+
 LIFETIME, WINDOW, YEAR = Qualification(), Qualification("window", 30), Qualification("year", None, 40)
 STEPS = {"bronze": 0, "silver": 500, "gold": 1500, "black": 4000}
 BOUNDARIES = [  # points held, points awarded, from, to
@@ -48,7 +50,7 @@ def api(clock: Clock, tenant: TenantUnderTest) -> Api:
 def publish(tenant: TenantUnderTest):
     """Puts a ladder in force, and everybody in place if that is its policy."""
 
-    def run(thresholds: dict[str, int], *, by: Qualification = LIFETIME, policy: Policy = Policy()) -> None:
+    def run(thresholds: dict[str, int], *, by: Qualification = LIFETIME, policy: Policy = USUAL) -> None:
         database = tenant.here.database
         with database.transaction(tenant.id) as session:
             tiers.put(session, tenant.id, thresholds, {}, policy=policy, actor=SYSTEM, qualification=by)
@@ -115,7 +117,9 @@ def test_without_tiers_there_is_nothing_to_reach(api, code, publish, by):
     assert (code(), code("bo")) == (None, None)
 
 
-@pytest.mark.parametrize(("days", "expected"), [(timedelta(days=30) - timedelta(minutes=1), "silver"), (timedelta(days=30), None)])
+@pytest.mark.parametrize(
+    ("days", "expected"), [(timedelta(days=30) - timedelta(minutes=1), "silver"), (timedelta(days=30), None)]
+)
 def test_a_point_counts_for_just_as_long_as_the_window(api, code, clock, tenant, publish, days, expected):
     publish({"silver": 500}, by=WINDOW)
     api.award("ana", 499)

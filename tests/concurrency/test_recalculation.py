@@ -56,7 +56,9 @@ def test_awards_during_recalculations_are_right_and_none_is_lost(at_once, here, 
     def work(n: int) -> list[Receipt]:
         random, receipts = Random(n), []  # repeatable on purpose
         while not done.is_set():
-            some = [Movement(AWARD, f"p{random.randrange(PEOPLE)}", random.randint(1, 60)) for _ in range(random.choice([1, 1, 5]))]
+            some = [
+                Movement(AWARD, f"p{random.randrange(PEOPLE)}", random.randint(1, 60)) for _ in range(random.choice([1, 1, 5]))
+            ]
             receipts += ledger.post(here.database, tenant.id, some)
         return receipts
 
@@ -76,7 +78,9 @@ def test_awards_during_recalculations_are_right_and_none_is_lost(at_once, here, 
     earned: dict[str, int] = {}
     for receipt in receipts:
         earned[receipt.participant_id] = earned.get(receipt.participant_id, 0) + receipt.amount
-    stored = owner.execute("SELECT external_id, total_earned, tier FROM participants WHERE tenant_id = %s", [tenant.id]).fetchall()
+    stored = owner.execute(
+        "SELECT external_id, total_earned, tier FROM participants WHERE tenant_id = %s", [tenant.id]
+    ).fetchall()
     assert {who: total for who, total, _ in stored} == earned
     told = {r.transaction_id: (r.tier_upgrade["previous_code"], r.tier_upgrade["code"]) for r in receipts if r.tier_upgrade}
     assert told == {entry: (before, after) for entry, before, after in owner.execute(TOLD, [tenant.id])}

@@ -64,6 +64,8 @@ def test_a_killed_recalculation_is_taken_up_again(tenant: TenantUnderTest, setti
     kept = owner.execute("SELECT count(*) FROM tier_holds WHERE tenant_id = %s AND kind = 'keep'", [tenant.id]).fetchone()
     fell = "SELECT count(*) FROM participants WHERE tenant_id = %s AND total_earned BETWEEN 500 AND 999"
     assert kept == owner.execute(fell, [tenant.id]).fetchone()
-    stands = "SELECT count(*) FROM participants WHERE tenant_id = %s AND tier <> width_bucket(total_earned, '{0,500,1500}'::bigint[])"
+    stands = (
+        "SELECT count(*) FROM participants WHERE tenant_id = %s AND tier <> width_bucket(total_earned, '{0,500,1500}'::bigint[])"
+    )
     assert owner.execute(stands, [tenant.id]).fetchone() == (0,)
     assert tenant.differences() == []

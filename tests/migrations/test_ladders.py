@@ -43,7 +43,9 @@ def old(servers: EmbeddedServers, run_folder: Path, worker_id: str) -> Iterator[
             ladder = "INSERT INTO ladders (tenant_id, version, thresholds) VALUES (%s, %s, %s)"
             owner.execute(ladder, [tenant_id, version, levels])
             for level, (code, least) in enumerate(thresholds.items(), start=1):
-                tier = "INSERT INTO tiers (tenant_id, ladder_version, level, code, name, threshold) VALUES (%s, %s, %s, %s, %s, %s)"
+                tier = (
+                    "INSERT INTO tiers (tenant_id, ladder_version, level, code, name, threshold) VALUES (%s, %s, %s, %s, %s, %s)"
+                )
                 owner.execute(tier, [tenant_id, version, level, code, code.title(), least])
             owner.execute(MOVE, {"t": levels, "id": tenant_id})
             if version < len(LADDERS):

@@ -75,7 +75,11 @@ def test_a_corrupted_tier_is_named_whatever_led_to_it(waiting, corrupt, who):
         ("ana", HOLD.format("number = 1") + " AND kind = 'pin'", "pin is 1, should be 3"),
         ("ana", HOLD.format("number = 1") + " AND kind = 'keep'", "tier kept is 1, should be 2"),
         ("bo", HOLD.format("number = 2"), "tier kept is 2, should be 3"),
-        ("ana", CHANGE.format("ladder_version = 1").replace("%(cause)s", "'pinned'"), "version when it was pinned is 1, should be 2"),
+        (
+            "ana",
+            CHANGE.format("ladder_version = 1").replace("%(cause)s", "'pinned'"),
+            "version when it was pinned is 1, should be 2",
+        ),
         ("bo", HOLD.format("kind = 'pin'"), "pin is 3, should be None"),
         ("dee", f"DELETE FROM tier_holds {OF}", "tier kept is None, should be 2"),
         ("cy", ENTRY.format("tier_before = 1"), "entry 2: tier_before is 1, should be 2"),
