@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask
+from gamify.services.participants import NEVER
 from markupsafe import Markup, escape
 
 from dashboard.assets import address, icon
@@ -49,7 +50,9 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def moment(at: datetime | None) -> Markup | str:
-    """A time as people speak of it, with its exact time in the tenant's zone to be seen on it."""
+    """A time as people speak of it, with its exact time in the tenant's zone to be seen on it; who has not moved: never."""
+    if at == NEVER:
+        return "never"
     return "–" if at is None else _time(at, ago(at), title=_exact(at), is_relative=True)  # noqa: RUF001  # nothing there
 
 

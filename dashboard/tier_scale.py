@@ -10,6 +10,7 @@ WIDE = 100  # and from here on the logarithmic one is the usual
 HIGHEST = 2**63 - 1
 STEPS = (1, 2, 2.5, 5, 10)
 MOST_TICKS = 6
+NARROWEST = 0.07  # share between two ticks that have room for their figures
 EMPTY = 1_000  # points, where there is no threshold to go by
 
 
@@ -37,8 +38,11 @@ class Scale(NamedTuple):
     @property
     def ticks(self) -> list[Tick]:
         """Round figures, not too many."""
-        found = _powers(self) if self.kind == "log" else _multiples(self.top)
-        return [Tick(points, self.share(points)) for points in found]
+        found = [Tick(0, 0.0)]
+        for points in _powers(self) if self.kind == "log" else _multiples(self.top):
+            if self.share(points) - found[-1].share >= NARROWEST:
+                found.append(Tick(points, self.share(points)))
+        return found
 
 
 def scale_of(thresholds: Sequence[int], kind: str | None = None) -> Scale:
@@ -70,5 +74,5 @@ def _multiples(top: int) -> list[int]:
 
 def _powers(scale: Scale) -> list[int]:
     first, last = ceil(log10(scale.unit)), floor(log10(scale.top))
-    every = ceil((last - first + 1) / MOST_TICKS)
-    return [0, *(10**power for power in range(first, last + 1, every))]
+    every = max(ceil((last - first + 1) / MOST_TICKS), 1)
+    return [10**power for power in range(first, last + 1, every)]

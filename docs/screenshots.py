@@ -30,6 +30,7 @@ def main() -> None:
             for name, show in SHOTS.items():
                 show(page)
                 _take(page, IMAGES / f"{name}-{theme}.png")
+            _discard(page)
         browser.close()
 
 
@@ -48,12 +49,28 @@ def _open_entry(page: Page) -> None:
     page.locator("#drawer[open] h2").first.wait_for()
 
 
+def _edit_tiers(page: Page) -> None:
+    """A draft that moves people up and down; gone again after its picture."""
+    _go("/dashboard/tiers/edit?falling=move_down")(page)
+    for name, points in (("Silver", "400"), ("Gold", "1,900"), ("Platinum", "3,500")):
+        page.get_by_role("textbox", name=f"Threshold of {name} Tier").fill(points)
+    page.locator("#saved", has_text="Saved").wait_for()
+    page.wait_for_load_state("networkidle")
+
+
+def _discard(page: Page) -> None:
+    _go("/dashboard/tiers/discard")(page)
+    page.get_by_role("button", name="Discard the draft").click()
+    page.wait_for_url("**/dashboard/tiers")
+
+
 SHOTS = {
     "overview": _go("/dashboard/"),
     "participants": _go("/dashboard/participants?sort=-balance"),
     "participant": _go("/dashboard/participants/user_123"),
     "ledger": _open_entry,
     "tiers": _go("/dashboard/tiers"),
+    "tier-editor": _edit_tiers,
     "developers": _go("/dashboard/developers"),
 }
 

@@ -205,6 +205,34 @@ form.addEventListener("keydown", (event) => {
   event.target.dispatchEvent(new Event("change", { bubbles: true }));
 });
 
+let typings = 0; // how often something was typed,
+let kept = 0; // and how much of that is known to the server
+
+// Nobody needs to hear of each letter that it is being saved.
+function tell(text, kind = "") {
+  const badge = Object.assign(document.createElement("span"), { className: `badge ${kind}`, textContent: text, ariaHidden: "true" });
+  document.getElementById("saved").replaceChildren(badge);
+}
+
+form.addEventListener("input", () => {
+  typings += 1;
+  tell("Saving …");
+});
+
+document.addEventListener("htmx:config:request", (event) => (event.detail.ctx.typings = typings));
+
+document.addEventListener("htmx:finally:request", (event) => {
+  const { sourceElement, status, typings: sent } = event.detail.ctx;
+  if (sourceElement !== form) return;
+  if (status === "swapped") kept = sent;
+  if (kept < typings) tell(sent < typings ? "Saving …" : "Not saved", sent < typings ? "" : "bad");
+});
+
+// Whoever leaves within a moment of typing loses nothing.
+addEventListener("pagehide", () => {
+  if (kept < typings) fetch(form.action, { method: "POST", body: new FormData(form), keepalive: true });
+});
+
 // A request that has waited for the one before it is made from what that one has led to.
 document.addEventListener("htmx:before:request", (event) => {
   const { ctx } = event.detail;

@@ -10,7 +10,7 @@ from gamify.db import Database
 from gamify.deployment import database
 from gamify.errors import FieldError, Invalid
 from gamify.models import Tier
-from gamify.services import adjustments, figures, holds, ladder, participants, profiles, spreadsheet, tier_words
+from gamify.services import adjustments, details, figures, holds, ladder, participants, profiles, spreadsheet, tier_words
 from gamify.services.listing import Wanted
 from gamify.services.participants import Found
 from gamify.services.profiles import Profile
@@ -25,7 +25,17 @@ PAGE, PAGE_OF_LEDGER = 50, 25
 NO_TIER = "-"  # in addresses; no code can be it
 FILTERS = ("q", "activity", "held", "sort")
 PARTIALS = {"found": "participants/_found.html", "more": "participants/_more.html"}
-COLUMNS = ("participant_id", "tier", "held", "balance", "total_earned", "total_spent", "last_entry_at", "created_at")
+COLUMNS = (
+    "participant_id",
+    "display_name",
+    "tier",
+    "held",
+    "balance",
+    "total_earned",
+    "total_spent",
+    "last_entry_at",
+    "created_at",
+)
 WORDS = {"active": "Active within", "quiet": "Quiet for"}
 ACTIVITIES = {
     "": "Any activity",
@@ -49,6 +59,7 @@ def index() -> Response:
         tiers = ladder.in_force(session, tenant_id)
         rungs = ladder.known(session, tenant_id)
         found, count, refused = _search(session, tenant_id, given, tiers)
+        known = details.of(session, tenant_id, [row.id for row in found.rows])
         pins = holds.pins(session, tenant_id, [row.id for row in found.rows if row.is_held])
     answer = htmx.render(
         "participants/index.html",
@@ -56,6 +67,7 @@ def index() -> Response:
         status=Invalid.status if refused else 200,
         found=found.rows,
         pins=pins,
+        known=known,
         count=count,
         given=given,
         refused=refused,
@@ -100,12 +112,14 @@ def show_profile(pid: str, form: Form, *, pin_form: Form | None = None) -> Respo
         balances = profiles.balances(session, tenant_id, found.participant, now=now())
         statement = profiles.statement(session, tenant_id, found.participant, page=page, page_size=PAGE_OF_LEDGER)
         done = _done(session, tenant_id, found)
+        known = details.of(session, tenant_id, [found.participant.id]).get(found.participant.id)
     return htmx.render(
         "participants/profile.html",
         partials={"statement": "participants/_statement.html"},
         status=max(form.status, pin_form.status if pin_form else 0),
         profile=found,
         person=found.participant,
+        known=known,
         chart_of_balance=profile_chart.chart(balances, zone()),
         statement=statement,
         page_number=page,
@@ -184,6 +198,8 @@ def _lines(database: Database, tenant_id: int, wanted: Wanted, codes: dict[int, 
 
 
 def _cells(row: Any, codes: dict[int, str], pinned: frozenset[int], zone: ZoneInfo) -> list[Any]:
-    times = [f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S%z}" for at in (row.last_entry_at, row.created_at)]
+    moved_at = row.last_entry_at if row.last_entry_at > participants.NEVER else None
+    times = [at and f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S%z}" for at in (moved_at, row.created_at)]
     held = ("pinned" if row.id in pinned else "kept") if row.is_held else None
-    return [row.external_id, codes.get(row.tier), held, row.balance, row.total_earned, row.total_spent, *times]
+    points = row.balance, row.total_earned, row.total_spent
+    return [row.external_id, row.display_name, codes.get(row.tier), held, *points, *times]

@@ -14,7 +14,7 @@ from gamify.services.tiers import Policy
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as Answer
 
-from dashboard import htmx, tier_effect, tier_words
+from dashboard import htmx, tier_effect, tier_tally, tier_words
 from dashboard.forms import Form, sent
 from dashboard.guard import actor, allows, lead_to, now
 from dashboard.tenancy import here, reading, zone
@@ -93,6 +93,7 @@ def _show(form: Form) -> Response:
         draft, newest = drafts.of(session, here().id), ladder.newest(session, here().id)
         old = drafts.content_of(newest, ladder.in_force(session, here().id))
         effect, refused = _effect(session, form, draft.content)
+    rest = effect.rest if effect else None
     return htmx.render(
         "tiers/publish.html",
         partials={"summary": "tiers/_summary.html"},
@@ -102,6 +103,7 @@ def _show(form: Form) -> Response:
         chosen=form.values,
         effect=effect,
         refused=refused,
+        token=tier_tally.seal(deployment().vault, here().id, rest, now=now()) if rest else None,
         changes=publishing.difference(old.rungs, draft.content.rungs),
         counts_anew=tier_words.counted_anew(newest, draft.content.qualification),
         **WORDS,
@@ -111,8 +113,9 @@ def _show(form: Form) -> Response:
 def _effect(session: Session, form: Form, content: Content) -> tuple[Effect | None, list[str]]:
     """What the choices would do; or why the draft cannot be published like that."""
     try:
-        policy = _read(form.values).policy
-        return tier_effect.effect(session, here().id, content, policy, now=now()), []
+        policy, token = _read(form.values).policy, request.args.get("so_far")
+        so_far = tier_tally.unseal(deployment().vault, here().id, token) if token else None
+        return tier_effect.effect(session, here().id, content, policy, now=now(), so_far=so_far), []
     except Invalid as error:
         return None, [each.message for each in error.errors]
 

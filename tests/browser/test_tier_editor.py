@@ -275,3 +275,28 @@ def test_a_flow_leads_to_those_who_make_it(windows, tenant, admin):
     expect(movers.get_by_role("link", name="ana")).to_have_count(0)
     movers.get_by_role("link", name="Show all").click()
     expect(movers.get_by_role("link", name="ana")).to_be_visible()
+
+
+def test_what_could_not_be_saved_is_told_and_saved_with_the_next_letter(windows, here, tenant, admin):
+    page = windows.enter(admin)
+    page.goto(EDIT)
+    page.route(f"**{EDIT}", lambda route: route.fulfill(status=503, headers={"HX-Reswap": "none"}))
+    threshold(page, "Silver Tier").fill("400")
+    expect(page.locator("#saved")).to_contain_text("Not saved")
+    page.unroute(f"**{EDIT}")
+    threshold(page, "Silver Tier").fill("410")
+    saved(page)
+
+    assert least(here, tenant)["silver"] == 410
+    windows.wrong.clear()  # the browser notes that the server was not there
+
+
+def test_whoever_leaves_while_typing_loses_nothing(windows, here, tenant, admin):
+    page = windows.enter(admin)
+    page.goto(EDIT)
+    with page.expect_request(lambda request: request.method == "POST"):
+        threshold(page, "Silver Tier").fill("400")
+        page.get_by_role("link", name="Overview").click()
+    page.goto(EDIT)
+
+    expect(threshold(page, "Silver Tier")).to_have_value("400")

@@ -212,10 +212,10 @@ def test_the_preview_counts_and_names_those_who_move(browser, api, tenant):
     save(tenant, content(bronze=0, silver=400, gold=2_000))
 
     kept = words(browser.get(PREVIEW))
-    assert re.search(r"Rise 1 Fall 0 Keep their tier 1 would fall Stay 2", kept)
+    assert re.search(r"Rise 1 Fall 0 Keep 1 would fall Stay 2", kept)
     assert re.search(r"Gold Tier 2,000 1 1 ·", kept)
     fallen = words(browser.get(PREVIEW, query_string={"falling": "move_down", "direction": "fall"}))
-    assert re.search(r"Rise 1 Fall 1 Keep their tier 0 Stay 2", fallen)
+    assert re.search(r"Rise 1 Fall 1 Keep 0 Stay 2", fallen)
     assert re.search(r"Who moves .* cy 1,600 Gold Tier Falls to Silver Tier", fallen)
     assert "ana 450" not in fallen
 

@@ -146,7 +146,7 @@ def pin(session: Session, t: TenantUnderTest) -> Rows:
 def edit_person(session: Session, t: TenantUnderTest) -> Rows:
     enlist(session, t)
     for _ in range(2):
-        details.change(session, t.id, "held", patch={"display_name": "Ann"}, actor=ANA)
+        details.replace(session, t.id, "held", display_name="Ann", attributes={"a": 1}, actor=ANA)
     return Counter({(TENANT, "participant.edit"): 1})
 
 
@@ -284,7 +284,7 @@ RECIPES: dict[str, Recipe] = {
     "drafts.restore": restore_ladder,
     "publishing.publish": publish_draft,
     "publishing.cancel": cancel_publication,
-    "details.change": edit_person,
+    "details.replace": edit_person,
     "erasures.erase": erase_person,
     "holds.pin": pin,
     "holds.unpin": unpin,

@@ -18,7 +18,7 @@ from gamify.api.registry_schemas import (
     ParticipantSchema,
     ParticipantsSchema,
     RegisterSchema,
-    WhoSchema,
+    ParticipantQuerySchema,
 )
 from gamify.api.transactions import timestamp
 from gamify.deployment import database
@@ -98,7 +98,7 @@ class Participants(MethodView):
 
     @needs("participants:write")
     @blp.arguments(ChangeSchema(), example=CHANGE)
-    @blp.arguments(WhoSchema(), location="query")
+    @blp.arguments(ParticipantQuerySchema(), location="query")
     @blp.ok(ParticipantSchema, PERSON)
     @blp.problems(*WITH_BODY, 404, s404=UNKNOWN, s422=NOBODY)
     def patch(self, patch: dict[str, Any], who: dict[str, str]) -> Response:
@@ -106,7 +106,7 @@ class Participants(MethodView):
         return _change(who["participant_id"], patch)
 
     @needs("participants:write")
-    @blp.arguments(WhoSchema(), location="query")
+    @blp.arguments(ParticipantQuerySchema(), location="query")
     @blp.ok(ErasedSchema, ERASED)
     @blp.problems(404, 422, s404=UNKNOWN, s422=NOBODY)
     def delete(self, who: dict[str, str]) -> Response:

@@ -68,7 +68,7 @@ class ChangeSchema(StrictSchema):
         return {name: value for name, value in super().load(data, **kwargs).items() if name in data}
 
 
-class WhoSchema(Schema):
+class ParticipantQuerySchema(Schema):
     """Whom it is about."""
 
     participant_id = fields.String(

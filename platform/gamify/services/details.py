@@ -41,21 +41,34 @@ def register(
         _write(session, participant, said)
 
 
-def change(
-    session: Session, tenant_id: int, participant_id: str, *, patch: Mapping[str, Any], actor: Actor | None = None
-) -> None:
-    """Change some of `display_name` and `attributes`: the latter are merged, and null takes away. Raises `Invalid`, `NotFound`.
-
-    With an `actor`, a person's hand, it is written down which of them were changed: not how, for that could not be erased.
-    """
+def change(session: Session, tenant_id: int, participant_id: str, *, patch: Mapping[str, Any]) -> None:
+    """Change `display_name` or `attributes`, or both: the latter are merged, null takes away. Raises `Invalid`, `NotFound`."""
     participant = get_locked(session, tenant_id, participant_id)
     said = {name: patch[name] for name in ("display_name", "attributes") if name in patch}
     if "attributes" in said:
         known = _of(session, participant)
         said["attributes"] = json_objects.merged(known.attributes if known else {}, said["attributes"]) or {}
     _check(said)
-    changed = _write(session, participant, said)
-    if changed and actor is not None:
+    _write(session, participant, said)
+
+
+def replace(
+    session: Session,
+    tenant_id: int,
+    participant_id: str,
+    *,
+    display_name: str | None,
+    attributes: dict[str, Any],
+    actor: Actor,
+) -> None:
+    """Put these in place of all that is known of a participant: a person's hand. Raises `Invalid`, `NotFound`.
+
+    It is written down which of them have changed; not how, for that could not be erased.
+    """
+    participant = get_locked(session, tenant_id, participant_id)
+    said = {"display_name": display_name, "attributes": attributes}
+    _check(said)
+    if changed := _write(session, participant, said):
         subject = f"participant {participant.id}"
         audit.record(session, tenant_id, actor, action="participant.edit", subject=subject, after={"changed": changed})
 

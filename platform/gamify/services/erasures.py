@@ -43,7 +43,8 @@ def erase(session: Session, tenant_id: int, participant_id: str, *, actor: Actor
     participant.erased_at = erased_at
     session.flush()
     queue.defer(session, "blank_erased", tenant_id=tenant_id, lock=f"erasures of {tenant_id}")
-    audit.record(session, tenant_id, actor, action="participant.erase", subject=f"participant {participant.id}")
+    said = {"entries": participant.entry_count, "balance": participant.balance}
+    audit.record(session, tenant_id, actor, action="participant.erase", subject=f"participant {participant.id}", before=said)
     return erased_at
 
 
