@@ -89,7 +89,9 @@ def code(tenant: TenantUnderTest):
 
 @pytest.mark.parametrize(("held", "amount", "expected"), BOUNDARIES)
 @pytest.mark.parametrize("by", [LIFETIME, WINDOW, YEAR], ids=lambda by: by.basis)
-def test_a_threshold_is_reached_by_exactly_its_points(api, code, publish, by, held, amount, expected):
+def test_a_threshold_is_reached_by_exactly_its_points(  # noqa: PLR0917  # four of them are parameters
+    api, code, publish, by, held, amount, expected
+):
     publish(STEPS, by=by)
     if held:
         api.award("ana", held)
