@@ -89,9 +89,7 @@ def code(tenant: TenantUnderTest):
 
 @pytest.mark.parametrize(("held", "amount", "expected"), BOUNDARIES)
 @pytest.mark.parametrize("by", [LIFETIME, WINDOW, YEAR], ids=lambda by: by.basis)
-def test_a_threshold_is_reached_by_exactly_its_points(  # noqa: PLR0917  # four of them are parameters
-    api, code, publish, by, held, amount, expected
-):
+def test_a_threshold_is_reached_by_exactly_its_points(api, code, publish, by, held, amount, expected):
     publish(STEPS, by=by)
     if held:
         api.award("ana", held)
@@ -122,9 +120,7 @@ def test_without_tiers_there_is_nothing_to_reach(api, code, publish, by):
 @pytest.mark.parametrize(
     ("days", "expected"), [(timedelta(days=30) - timedelta(minutes=1), "silver"), (timedelta(days=30), None)]
 )
-def test_a_point_counts_for_just_as_long_as_the_window(  # noqa: PLR0917  # two of them are parameters
-    api, code, clock, tenant, publish, days, expected
-):
+def test_a_point_counts_for_just_as_long_as_the_window(api, code, clock, tenant, publish, days, expected):
     publish({"silver": 500}, by=WINDOW)
     api.award("ana", 499)
     clock.pass_by(days)

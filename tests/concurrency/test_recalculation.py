@@ -1,6 +1,7 @@
 """Ladders put in force range by range while awards go on: each award is right, and none waits for more than a range."""
 
 from functools import partial
+from itertools import chain
 from random import Random
 from threading import Event, Thread
 
@@ -72,7 +73,7 @@ def test_awards_during_recalculations_are_right_and_none_is_lost(at_once, here, 
         return []
 
     begun = ledger.post(here.database, tenant.id, [Movement(AWARD, f"p{n}", 40 * n + 1) for n in range(PEOPLE)])
-    receipts = [*begun, *sum(at_once([partial(work, n) for n in range(6)] + [publish_all]), [])]
+    receipts = [*begun, *chain.from_iterable(at_once([partial(work, n) for n in range(6)] + [publish_all]))]
 
     assert all(isinstance(receipt, Receipt) for receipt in receipts)
     earned: dict[str, int] = {}
@@ -113,7 +114,7 @@ def test_an_award_waits_for_the_rows_of_one_range_and_is_right_after_it(here, te
     kept = "silver" if falling == "keep" else "bronze"
     for who in ("p0", "p3"):
         assert answers[who].tier_upgrade == answers["p3"].tier_upgrade
-        assert answers[who].tier_upgrade and answers[who].tier_upgrade["previous_code"] == kept
+        assert answers[who].tier_upgrade["previous_code"] == kept
     settle(here, tenant.id, most=1)
     assert tenant.differences() == []
 

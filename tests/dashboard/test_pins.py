@@ -64,9 +64,7 @@ def listed(page: Page) -> list[str]:
     return [html.unescape(name) for name in ROW.findall(page.text)]
 
 
-def test_a_pin_is_set_on_the_profile_and_shown_wherever_the_tier_is(  # noqa: PLR0917  # fixtures
-    browser, analyst, admin, api, here, tenant
-):
+def test_a_pin_is_set_on_the_profile_and_shown_wherever_the_tier_is(browser, analyst, admin, api, here, tenant):
     api.award("ana", 600)
 
     done = pin(browser, pin_last_day=IN_THREE_DAYS)

@@ -23,7 +23,10 @@ LADDERS = [
     {"tin": 100, "silver": 800},  # the lowest and the highest are gone
     {"bronze": 0, "silver": 600, "star": 900},  # one is back
 ]
-POST = "SELECT ledger_post(%s, json_agg(json_build_object('participant', 'p' || n, 'points', 100 * n))) FROM generate_series(1, 20) AS n"
+POST = """
+    SELECT ledger_post(%s, json_agg(json_build_object('participant', 'p' || n, 'points', 100 * n)))
+    FROM generate_series(1, 20) AS n
+"""
 MOVE = "UPDATE participants SET tier = width_bucket(total_earned, %(t)s) WHERE tenant_id = %(id)s"
 
 

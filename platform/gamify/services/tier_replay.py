@@ -67,6 +67,8 @@ class Holder:
     def end(self, row: Row, holds: Mapping[str, int], newest: Ladder | None) -> Iterator[Wrong]:
         """Compare what all that has led to with the participant's row and what holds them."""
         yield from self._note_is_there()
+        if newest:
+            self._pass_untold(newest)
         if newest and self.version < newest.version and (newest.is_settled or row.ladder_version == newest.version):
             yield from self._pass(newest, self.past[-1][0] if self.past else newest.created_at)
         stored: dict[str, Any] = {"tier": row.tier, "pin": holds.get(PIN), "tier kept": holds.get(KEEP), "is_held": row.is_held}
@@ -79,6 +81,7 @@ class Holder:
 
     def _change(self, change: TierChange) -> Iterator[Wrong]:
         ladder = self.ladders[change.ladder_version]
+        self._pass_untold(ladder)
         if change.number_before != self.number:
             yield Wrong(None, f"tier before it was {change.cause}", str(change.number_before), str(self.number))
         if ladder.version < self.version:
@@ -120,6 +123,8 @@ class Holder:
     def _move(self, entry: LedgerEntry) -> Iterator[Wrong]:
         ladder = self.ladders.get(entry.ladder_version or 0)
         earned_by_it = entry.points if entry.type in {"award", "award_reversal"} else 0
+        if ladder is not None:
+            self._pass_untold(ladder)
         if ladder is None:
             before, after = 0, 0
         elif entry.seq == 1 and self.version == 0:
@@ -157,13 +162,20 @@ class Holder:
         self.number, self.version = _number(ladder, after), ladder.version
         return before, after
 
+    def _pass_untold(self, newest: Ladder) -> None:
+        """Ladders put in force before changes were told, nobody being known to have published them, moved by the total."""
+        if not self.past:
+            return
+        for version in range(newest.version, self.version, -1):
+            if (ladder := self.ladders.get(version)) is not None and ladder.published_by is None:
+                self.number, self.version = _number(ladder, _level(ladder, self.total)), version
+                return
+
     def _pass(self, ladder: Ladder, at: datetime) -> Iterator[Wrong]:
         """A ladder has come into force and nothing is told of it: so it must have changed nothing."""
         if ladder.basis == "lifetime":
             settled = self._settle(ladder, at, is_new=True)
             number = _number(ladder, settled.level)
-            if ladder.published_by is None:  # before changes were told
-                self.number = number
             if number != self.number or settled.is_kept != (self.kept is not None):
                 told = f"{number}{', kept' * settled.is_kept}"
                 yield Wrong(None, f"tier by version {ladder.version} of the ladder", str(self.number), told)
