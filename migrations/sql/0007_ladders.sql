@@ -153,7 +153,10 @@ BEGIN
     END IF;
     SELECT * INTO holder FROM participants WHERE tenant_id = in_tenant AND id = in_entry.participant_id;
     moved.level_before := COALESCE(in_ladder.floors[holder.tier], 0);
-    is_settled := in_ladder.is_settled OR holder.ladder_version = in_ladder.version;
+    -- Where everybody is settled, whoever stands elsewhere has been locked by this very movement meanwhile.
+    is_settled := holder.ladder_version = in_ladder.version OR in_ladder.is_settled AND NOT holder.is_held AND (
+        in_ladder.basis <> 'lifetime' OR holder.tier = COALESCE(
+            in_ladder.numbers[width_bucket(in_entry.total_earned_after - earned_by_it, in_ladder.thresholds)], 0));
     IF in_entry.seq = 1 AND holder.ladder_version = 0 THEN -- whom this entry has made, nothing of before holds
         is_settled := true;
         moved.level_before := COALESCE(width_bucket(0, in_ladder.thresholds), 0);
@@ -203,9 +206,51 @@ BEGIN
 END
 $$;
 
+-- Whether a ladder in force has to look at a participant of a recalculation: who is not settled on it ('published'), or
+-- whose points may have run out ('requalified'), unless they are where it has them anyway.
+CREATE FUNCTION tier_is_due(in_tenant bigint, in_ladder ladders, in_holder participants, in_cause text) RETURNS boolean
+LANGUAGE sql AS $$ -- not called stable for the sake of the clock: so it becomes a part of what asks
+    SELECT CASE WHEN in_cause = 'published' THEN in_holder.ladder_version <> in_ladder.version
+                ELSE in_ladder.is_settled OR in_holder.ladder_version = in_ladder.version END
+       AND CASE WHEN in_ladder.basis = 'lifetime' AND NOT in_holder.is_held
+                THEN in_holder.tier <> COALESCE(
+                    in_ladder.numbers[width_bucket(in_holder.total_earned, in_ladder.thresholds)], 0)
+                ELSE in_holder.is_held OR in_holder.tier <> COALESCE(in_ladder.numbers[tier_level(
+                    in_tenant, in_ladder, in_holder.id, in_holder.total_earned, clock_timestamp())], 0) END
+$$;
+
+-- The same as tier_settle and tier_put for all of a range whom nothing but their total and their tier have a say about, in
+-- one statement; their rows are locked. Returns how many moved.
+CREATE FUNCTION tier_put_plain(in_tenant bigint, in_ladder ladders, in_after bigint, in_until bigint, in_at timestamptz)
+RETURNS bigint LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT id, tier, entry_count, COALESCE(in_ladder.floors[tier], 0) AS held,
+               width_bucket(total_earned, in_ladder.thresholds) AS earned,
+               in_ladder.falling = 'keep' OR in_ladder.falling = 'keep_until' AND in_at < in_ladder.kept_until AS is_spared
+        FROM participants
+        WHERE tenant_id = in_tenant AND id > in_after AND id <= in_until AND NOT is_held AND ladder_version <> in_ladder.version
+              AND tier <> COALESCE(in_ladder.numbers[width_bucket(total_earned, in_ladder.thresholds)], 0)
+    ), settled AS MATERIALIZED (
+        SELECT id, tier, entry_count, is_spared AND held > earned AS is_kept,
+               COALESCE(in_ladder.numbers[CASE WHEN is_spared THEN GREATEST(earned, held) ELSE earned END], 0) AS number
+        FROM due
+    ), kept AS (
+        INSERT INTO tier_holds (tenant_id, participant_id, kind, number, until)
+        SELECT in_tenant, id, 'keep', number, in_ladder.kept_until FROM settled WHERE is_kept
+    ), told AS (
+        INSERT INTO tier_changes (tenant_id, participant_id, after_seq, at, cause, ladder_version, number_before, number_after, is_kept)
+        SELECT in_tenant, id, entry_count, in_at, 'published', in_ladder.version, tier, number, is_kept
+        FROM settled WHERE number <> tier OR is_kept
+    ), put AS (
+        UPDATE participants AS p SET tier = s.number, ladder_version = in_ladder.version, is_held = s.is_kept
+        FROM settled AS s WHERE p.tenant_id = in_tenant AND p.id = s.id
+    )
+    SELECT count(*) FILTER (WHERE number <> tier) FROM settled
+$$;
+
 -- Put participants of a range of ids, (in_after, in_until], where the ladder in force has them: all who are not settled on
 -- it ('published'), or all whose points have run out ('requalified'). Standings follow; the caller holds the rollups.
--- Rows are locked in the ledger's order. Returns how many moved.
+-- Rows are locked first, in the ledger's order. Returns how many moved.
 CREATE FUNCTION tier_recalculate(in_tenant bigint, in_after bigint, in_until bigint, in_cause text) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -216,15 +261,16 @@ DECLARE
     moved_count bigint := 0;
 BEGIN
     SELECT * INTO ladder FROM ladders WHERE tenant_id = in_tenant ORDER BY version DESC LIMIT 1;
+    PERFORM FROM participants AS p
+    WHERE p.tenant_id = in_tenant AND p.id > in_after AND p.id <= in_until AND tier_is_due(in_tenant, ladder, p, in_cause)
+    ORDER BY p.external_id
+    FOR NO KEY UPDATE;
+    IF ladder.basis = 'lifetime' AND in_cause = 'published' THEN
+        moved_count := tier_put_plain(in_tenant, ladder, in_after, in_until, clock_timestamp());
+    END IF;
     FOR holder IN
         SELECT p.* FROM participants AS p
-        WHERE p.tenant_id = in_tenant AND p.id > in_after AND p.id <= in_until
-              AND CASE WHEN in_cause = 'published' THEN p.ladder_version <> ladder.version
-                       ELSE ladder.is_settled OR p.ladder_version = ladder.version END
-              AND CASE WHEN ladder.basis = 'lifetime' AND NOT p.is_held
-                       THEN p.tier <> COALESCE(ladder.numbers[width_bucket(p.total_earned, ladder.thresholds)], 0)
-                       ELSE p.is_held OR p.tier <> COALESCE(ladder.numbers[
-                           tier_level(in_tenant, ladder, p.id, p.total_earned, clock_timestamp())], 0) END
+        WHERE p.tenant_id = in_tenant AND p.id > in_after AND p.id <= in_until AND tier_is_due(in_tenant, ladder, p, in_cause)
         ORDER BY p.external_id
         FOR NO KEY UPDATE
     LOOP
@@ -400,15 +446,16 @@ BEGIN
         FOR i IN 1 .. cardinality(entries) LOOP
             entry := entries[i];
             held_number := entry.tier_before;
-            IF entry.tier_after = 1 OR ladder.basis <> 'lifetime' OR NOT (
-                ladder.is_settled OR entry.ladder_version = ladder.version OR (entry.seq = 1 AND entry.ladder_version = 0)
+            entry.tier_before := COALESCE(
+                width_bucket(entry.total_earned_after - GREATEST(entry.points, 0), ladder.thresholds), 0);
+            IF entry.tier_after = 1 OR ladder.basis <> 'lifetime' OR NOT (entry.seq = 1 AND entry.ladder_version = 0) AND (
+                NOT (ladder.is_settled OR entry.ladder_version = ladder.version)
+                OR held_number <> COALESCE(ladder.numbers[entry.tier_before], 0)
             ) THEN -- more than the total has a say
                 moved := tier_after_movement(in_tenant, ladder, entry);
                 entry.tier_before := moved.level_before;
                 entry.tier_after := moved.level_after;
             ELSE
-                entry.tier_before := COALESCE(
-                    width_bucket(entry.total_earned_after - GREATEST(entry.points, 0), ladder.thresholds), 0);
                 entry.tier_after := COALESCE(width_bucket(entry.total_earned_after, ladder.thresholds), 0);
                 IF held_number <> COALESCE(ladder.numbers[entry.tier_after], 0)
                    OR NOT ladder.is_settled AND entry.ladder_version <> ladder.version THEN -- whom this entry has made

@@ -17,6 +17,8 @@ FUNCTIONS = (
     "tier_catch_up",
     "tier_reevaluate",
     "tier_recalculate",
+    "tier_put_plain",
+    "tier_is_due",
     "standings_follow",
     "tier_after_movement",
     "tier_put",

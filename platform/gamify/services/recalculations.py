@@ -14,7 +14,7 @@ from gamify.models import Ladder, Participant, Recalculation, TierStanding
 from gamify.services import ladder, rollups
 from gamify.services.tiers import RECALCULATE
 
-AT_ONCE = 2_000  # participants a transaction: awards to them wait for it, so it should not take long
+AT_ONCE = 1_000  # participants a transaction: awards to them wait for it, so it should not take long
 
 R = Recalculation
 
