@@ -222,9 +222,9 @@ form.addEventListener("input", () => {
 document.addEventListener("htmx:config:request", (event) => (event.detail.ctx.typings = typings));
 
 document.addEventListener("htmx:finally:request", (event) => {
-  const { sourceElement, status, typings: sent } = event.detail.ctx;
+  const { sourceElement, response, typings: sent } = event.detail.ctx;
   if (sourceElement !== form) return;
-  if (status === "swapped") kept = sent;
+  if (response?.status < 500) kept = sent; // or told why not
   if (kept < typings) tell(sent < typings ? "Saving …" : "Not saved", sent < typings ? "" : "bad");
 });
 

@@ -64,7 +64,7 @@ def erase() -> Answer:
             raise Invalid([FieldError("typed", "This is not the id; nothing was erased.")])
         with database().transaction(here().id) as session:
             erasures.erase(session, here().id, pid, actor=actor())
-        erasures.catch_up(database(), here().id)
+        erasures.catch_up(database(), here().id, seconds=erasures.QUICK)
         flash("The person is erased. Their points stay, as those of somebody unknown.")
         return lead_to(url_for("participant.index"))
     return _show("participants/_erase.html", person, form)

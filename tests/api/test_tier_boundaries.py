@@ -12,8 +12,9 @@ from gamify.services.tiers import Policy, Qualification
 from tests.clock import BEGINNING, Clock
 from tests.harness import Api, TenantUnderTest, new_tenant
 
+USUAL = Policy()
+
 LIFETIME, WINDOW, YEAR = Qualification(), Qualification("window", 30), Qualification("year", None, 40)
-KEEP = Policy("now", "keep")
 STEPS = {"bronze": 0, "silver": 500, "gold": 1500, "black": 4000}
 BOUNDARIES = [  # points held, points awarded, from, to
     (0, 499, None),
@@ -49,7 +50,7 @@ def api(clock: Clock, tenant: TenantUnderTest) -> Api:
 def publish(tenant: TenantUnderTest):
     """Puts a ladder in force, and everybody in place if that is its policy."""
 
-    def run(thresholds: dict[str, int], *, by: Qualification = LIFETIME, policy: Policy = KEEP) -> None:
+    def run(thresholds: dict[str, int], *, by: Qualification = LIFETIME, policy: Policy = USUAL) -> None:
         database = tenant.here.database
         with database.transaction(tenant.id) as session:
             tiers.put(session, tenant.id, thresholds, {}, policy=policy, actor=SYSTEM, qualification=by)
@@ -88,7 +89,7 @@ def code(tenant: TenantUnderTest):
 
 @pytest.mark.parametrize(("held", "amount", "expected"), BOUNDARIES)
 @pytest.mark.parametrize("by", [LIFETIME, WINDOW, YEAR], ids=lambda by: by.basis)
-def test_a_threshold_is_reached_by_exactly_its_points(api, code, publish, by, held, amount, expected):  # noqa: PLR0917  # fixtures
+def test_a_threshold_is_reached_by_exactly_its_points(api, code, publish, by, held, amount, expected):
     publish(STEPS, by=by)
     if held:
         api.award("ana", held)
@@ -119,7 +120,7 @@ def test_without_tiers_there_is_nothing_to_reach(api, code, publish, by):
 @pytest.mark.parametrize(
     ("days", "expected"), [(timedelta(days=30) - timedelta(minutes=1), "silver"), (timedelta(days=30), None)]
 )
-def test_a_point_counts_for_just_as_long_as_the_window(api, code, clock, tenant, publish, days, expected):  # noqa: PLR0917  # fixtures
+def test_a_point_counts_for_just_as_long_as_the_window(api, code, clock, tenant, publish, days, expected):
     publish({"silver": 500}, by=WINDOW)
     api.award("ana", 499)
     clock.pass_by(days)
@@ -154,7 +155,7 @@ AN_INSTANT = timedelta(minutes=1)
         (NEW_YEAR + timedelta(days=40), "bronze"),
     ],
 )
-def test_a_year_counts_until_its_grace_is_over(api, code, clock, tenant, publish, at, expected):  # noqa: PLR0917  # fixtures
+def test_a_year_counts_until_its_grace_is_over(api, code, clock, tenant, publish, at, expected):
     publish(STEPS, by=YEAR)
     api.award("ana", 500)
     clock.set(at)
@@ -183,7 +184,7 @@ def test_a_tier_kept_counts_until_more_is_earned(api, code, publish, amount, exp
 
 
 @pytest.mark.parametrize(("amount", "earned"), [(498, "bronze"), (499, "silver"), (1_000_000, "black")])
-def test_a_pin_holds_whatever_is_earned_and_its_end_gives_what_is(api, code, tenant, clock, publish, amount, earned):  # noqa: PLR0917  # fixtures
+def test_a_pin_holds_whatever_is_earned_and_its_end_gives_what_is(api, code, tenant, clock, publish, amount, earned):
     publish(STEPS)
     api.award("ana", 1)
     asked = {"code": "silver", "reason": "a friend", "until": clock.now() + timedelta(days=1), "now": clock.now()}

@@ -63,6 +63,8 @@ def make(here: Deployment, api: Api) -> Hostile:
         for hostile in TEXTS:
             entry_id = client.award(hostile, 700, **_details(hostile)).json["transaction_id"]
             assert client.deduct(hostile, 30, **_details(hostile)).status == 200
+            person = {"participant_id": hostile, "display_name": hostile, "attributes": {hostile: hostile}}
+            assert client.request("POST", f"{BASE}/participants", body=person).status == 200
         taken_back = client.award(TEXTS[0], 5, **_details(TEXTS[1])).json["transaction_id"]
         reversal = {"reason": TEXTS[0], "metadata": {TEXTS[0]: TEXTS[1]}}
         assert client.request("POST", f"{BASE}/points/transactions/{taken_back}/reverse", body=reversal).status == 200
@@ -87,6 +89,7 @@ def make(here: Deployment, api: Api) -> Hostile:
     }
     adjusting = {"participant": TEXTS[1], "kind": "award", "amount": 5}
     queries = {"adjustments.preview": adjusting, "adjustments.ask": {"entry": reversible}}
+    queries |= {endpoint: {"participant": TEXTS[1]} for endpoint in ("details.edit", "details.ask")}
     return Hostile(tenant, people, values, queries)
 
 

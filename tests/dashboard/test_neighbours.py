@@ -89,6 +89,8 @@ def test_what_a_neighbour_names_in_a_path_is_not_there_and_stays_as_it_is(app, h
         "audit.csv?actor={email}",
         "developers?key={prefix}",
         "reverse?entry={entry_id}",
+        "details?participant={pid}",
+        "erase?participant={pid}",
         "adjust?participant={pid}",
         "adjust/preview?participant={pid}&kind=award&amount=1",
     ],
@@ -111,12 +113,15 @@ def test_a_neighbour_moves_none_of_their_points(here, api, theirs, neighbour, qu
     mode = query.removeprefix("?")
     for path in (f"adjust?{mode}", f"reverse?entry={theirs['entry_id']}&{mode}"):
         assert neighbour.post(f"/dashboard/{path}", form).status in (400, 404), path
+    for path in ("details", "erase"):
+        page = neighbour.post(f"/dashboard/{path}?participant={SECRET}&{mode}", {"typed": SECRET, "display_name": "x"})
+        assert page.status == 404, path
 
     assert api.balance(SECRET) == 50
 
 
 def test_what_is_live_is_not_there_in_the_sandbox(admin, theirs):
-    for path in ("participants/{pid}", "ledger/{entry_id}", "reverse?entry={entry_id}"):
+    for path in ("participants/{pid}", "ledger/{entry_id}", "reverse?entry={entry_id}", "details?participant={pid}"):
         address = "/dashboard/" + path.format(**theirs)
         assert admin.get(address).status == 200
         assert admin.get(address + ("&" if "?" in address else "?") + "mode=test").status == 404

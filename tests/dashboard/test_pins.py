@@ -64,9 +64,7 @@ def listed(page: Page) -> list[str]:
     return [html.unescape(name) for name in ROW.findall(page.text)]
 
 
-def test_a_pin_is_set_on_the_profile_and_shown_wherever_the_tier_is(  # noqa: PLR0917  # fixtures
-    browser, analyst, admin, api, here, tenant
-):
+def test_a_pin_is_set_on_the_profile_and_shown_wherever_the_tier_is(browser, analyst, admin, api, here, tenant):
     api.award("ana", 600)
 
     done = pin(browser, pin_last_day=IN_THREE_DAYS)
@@ -75,11 +73,10 @@ def test_a_pin_is_set_on_the_profile_and_shown_wherever_the_tier_is(  # noqa: PL
     midnight = f"{TODAY + timedelta(days=4)} 00:00"
     for reader in (browser, analyst):
         profile = words(reader.get(address("ana")))
-        assert f"Pinned until {midnight} by {admin.email} : A friend" in profile or (
-            f"Pinned until {midnight} by {admin.email}: A friend" in profile
-        )
+        assert f"Pinned until {midnight} by {admin.email}: A friend" in profile
         assert "Gold Tier" in profile
         assert f"pinned until {midnight}" in words(reader.get(LIST))
+        assert f'title="Pinned until {midnight} by {admin.email}: A friend"' in html.unescape(reader.get(LIST).text)
     assert api.award("ana", 1).json["tier_upgrade"] is None
     assert [action for action in actions(here, tenant.id, _subject(tenant)) if action == "tier.pin"] == ["tier.pin"]
 

@@ -15,10 +15,10 @@ from gamify.api.registry_schemas import (
     ChangeSchema,
     ErasedSchema,
     ListSchema,
+    ParticipantQuerySchema,
     ParticipantSchema,
     ParticipantsSchema,
     RegisterSchema,
-    ParticipantQuerySchema,
 )
 from gamify.api.transactions import timestamp
 from gamify.deployment import database
@@ -188,7 +188,7 @@ def _erase(participant_id: str) -> Response:
     tenant_id = caller().tenant_id
     with database().transaction(tenant_id) as session:
         erased_at = erasures.erase(session, tenant_id, participant_id, actor=actor())
-    erasures.catch_up(database(), tenant_id)
+    erasures.catch_up(database(), tenant_id, seconds=erasures.QUICK)
     return answer({"participant_id": participant_id, "erased_at": timestamp(erased_at)})
 
 

@@ -91,7 +91,11 @@ class PinnedSchema(Schema):
 
     since = fields.DateTime(required=True, metadata={"examples": ["2026-02-14T10:00:00Z"]})
     until = fields.DateTime(required=True, allow_none=True, metadata={"description": "Null: until somebody unpins."})
-    reason = fields.String(required=True, metadata={"examples": ["Partner of the house"]})
+    reason = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null once the participant is erased.", "examples": ["Partner of the house"]},
+    )
     by = fields.String(
         required=True, metadata={"description": "A person's e-mail, or a key's prefix.", "examples": ["ana@shop.example"]}
     )

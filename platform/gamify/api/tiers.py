@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response
 from flask.views import MethodView
 from sqlalchemy.orm import Session
 
 from gamify.api.document import REPLAYED, WITH_BODY, Blueprint
-from gamify.api.guard import caller, needs
+from gamify.api.guard import actor, caller, needs
 from gamify.api.idempotency import KEY_HEADER, sole_key
 from gamify.api.json import answer
 from gamify.api.reading_schemas import NothingSchema
@@ -29,7 +29,6 @@ from gamify.api.tier_shapes import at, show_draft, show_ladder, show_mover, show
 from gamify.deployment import database
 from gamify.errors import Invalid
 from gamify.services import answers, drafts, ladder, overview, previews, publishing, recalculations
-from gamify.services.audit import Actor
 from gamify.services.drafts import LONGEST_TEXT, Content, Rung
 from gamify.services.idempotency import fingerprint
 from gamify.services.tiers import Policy, Qualification, usual_name
@@ -103,7 +102,7 @@ class Draft(MethodView):
         with database().transaction(tenant_id) as session:
             content = _content(session, tenant_id, body)
             return answer(
-                show_draft(drafts.save(session, tenant_id, content, revision=revision, based_on=based_on, actor=_actor()))
+                show_draft(drafts.save(session, tenant_id, content, revision=revision, based_on=based_on, actor=actor()))
             )
 
     @needs("tiers:write")
@@ -117,7 +116,7 @@ class Draft(MethodView):
         """
         tenant_id = caller().tenant_id
         with database().transaction(tenant_id) as session:
-            drafts.discard(session, tenant_id, revision=seen["revision"], actor=_actor())
+            drafts.discard(session, tenant_id, revision=seen["revision"], actor=actor())
             return answer(show_draft(drafts.of(session, tenant_id)))
 
 
@@ -167,7 +166,7 @@ class Publish(MethodView):
         policy = _policy(body)
 
         def act(session: Session) -> dict[str, Any]:
-            asked = {"revision": body["revision"], "reason": body["reason"], "at": body["publish_at"], "actor": _actor()}
+            asked = {"revision": body["revision"], "reason": body["reason"], "at": body["publish_at"], "actor": actor()}
             made = publishing.publish(session, tenant_id, policy=policy, **asked)
             return {"version": made.version if made else None, "publish_at": at(body["publish_at"])}
 
@@ -192,7 +191,7 @@ class Cancel(MethodView):
         """Let the draft wait to publish itself no longer."""
         tenant_id = caller().tenant_id
         with database().transaction(tenant_id) as session:
-            return answer(show_draft(publishing.cancel(session, tenant_id, revision=body["revision"], actor=_actor())))
+            return answer(show_draft(publishing.cancel(session, tenant_id, revision=body["revision"], actor=actor())))
 
 
 @blp.route("/versions")
@@ -228,13 +227,8 @@ class Restore(MethodView):
         """Make a former version the draft, to be looked at and published."""
         tenant_id = caller().tenant_id
         with database().transaction(tenant_id) as session:
-            asked = {"revision": body["revision"], "actor": _actor()}
+            asked = {"revision": body["revision"], "actor": actor()}
             return answer(show_draft(drafts.restore(session, tenant_id, version, **asked)))
-
-
-def _actor() -> Actor:
-    who = caller()
-    return Actor("key", who.prefix, who.api_key_id, request.remote_addr, g.request_id)
 
 
 def _policy(body: dict[str, Any]) -> Policy:

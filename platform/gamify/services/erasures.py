@@ -48,8 +48,8 @@ def erase(session: Session, tenant_id: int, participant_id: str, *, actor: Actor
     return erased_at
 
 
-def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
-    """Blank the words in the next `most` entries of somebody who is erased; return whether there was anything to do.
+def advance(database: Database, tenant_id: int) -> bool:
+    """Blank the words in the next `AT_ONCE` entries of somebody who is erased; return whether there was anything to do.
 
     No movement waits for this. Of several processes each takes another person.
     """
@@ -58,7 +58,7 @@ def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
         erasure = session.scalar(waiting.with_for_update(skip_locked=True))
         if erasure is None:
             return False
-        until = min(erasure.blanked_count + most, erasure.entry_count)
+        until = min(erasure.blanked_count + AT_ONCE, erasure.entry_count)
         values = {"tenant_id": tenant_id, "participant_id": erasure.participant_id}
         session.execute(BLANK, values | {"after": erasure.blanked_count, "until": until})
         erasure.blanked_count = until
@@ -67,7 +67,7 @@ def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
     return True
 
 
-def catch_up(database: Database, tenant_id: int, *, seconds: float = QUICK) -> bool:
+def catch_up(database: Database, tenant_id: int, *, seconds: float) -> bool:
     """Advance until no words are left, for so long at most; return whether none are. Without a database, next time will do."""
     give_up_at = time.monotonic() + seconds
     with suppress(Unavailable):
