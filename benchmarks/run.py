@@ -18,7 +18,7 @@ from statistics import median
 from gamify import models
 from gamify.services import verification
 
-from benchmarks import load, neighbour, pages
+from benchmarks import load, neighbour, pages, recalculation
 from benchmarks.stage import Stage, Tenant
 
 HERE = Path(__file__).parent
@@ -111,6 +111,8 @@ def _measure(stage: Stage, options: argparse.Namespace) -> dict:
     bars = [_judge(bar, figures) for bar in BARS if bar.figure in figures and bar.over in figures]
     if not options.only:
         bars += [_wal(stage, workloads), *_memory(stage, workloads, options.requests), _neighbour(stage, workloads)]
+        of_large = next(w for w in workloads if w.name == "awards of a million")
+        bars.append(recalculation.measure(stage, of_large.url, of_large.request, large))
     bars.append(_verify(stage, [plain, large, *many]))
     for bar in bars:
         _say(bar)
