@@ -34,7 +34,7 @@ def guarded(app: Flask) -> Iterator[tuple[str, str, str]]:
     """Every path (with something for each variable), method and endpoint that needs a key."""
     for rule in app.url_map.iter_rules():
         if rule.rule.startswith(GUARDED):
-            path = rule.rule.replace("<uuid:transaction_id>", str(uuid.uuid4()))
+            path = rule.rule.replace("<uuid:transaction_id>", str(uuid.uuid4())).replace("<int:version>", "1")
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
                 yield re.sub(r"<[^>]+>", "p", path), method, rule.endpoint
 

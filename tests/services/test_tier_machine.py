@@ -267,4 +267,4 @@ def test_tiers_follow_from_what_has_happened(clock: Clock):
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_tiers_follow_from_what_has_happened_at_length(clock: Clock):
-    drive(clock, examples=300, steps=60)
+    drive(clock, examples=100, steps=60)
