@@ -22,6 +22,7 @@ def log_of(settings, *arguments: str) -> list[dict]:
     return found
 
 
+@pytest.mark.long
 def test_every_command_that_changes_something_writes_who_ran_it(settings, here):
     slug = next(slugs)
     prints(settings, "tenants", "create", slug, "--name", "Audited")

@@ -187,6 +187,7 @@ def test_tenants_delete_away_from_a_terminal_wants_to_be_sure(settings, tenant, 
     assert api.award("p", 5).status == 200
 
 
+@pytest.mark.long
 def test_tenants_delete_killed_in_the_middle_goes_on_when_run_again(settings, here, app):
     doomed = new_tenant(here)
     api = Api(app.test_client(), doomed.key)

@@ -70,6 +70,7 @@ def test_a_recalculation_that_is_stopped_goes_on_from_where_it_was(tenant):
     assert ladder_of(tenant).is_settled
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_mid_recalculation_loses_nothing(jobs, start):
     t = new_tenant(jobs.here)
     crowd(t, 60_000)

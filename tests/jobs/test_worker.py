@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import psycopg
+import pytest
 
 from tests.harness import new_tenant
 from tests.jobs.conftest import wait_until
@@ -20,6 +21,7 @@ def test_a_job_is_done_soon_after_its_transaction_commits(jobs, start):
     wait_until(lambda: jobs.marks("soon") == 1, within=2)
 
 
+@pytest.mark.long
 def test_a_killed_workers_job_is_taken_up_again_within_a_minute(jobs, start):
     killed = start().await_ready()
     job_id = jobs.defer("example_steps", name="batches", count=60)

@@ -78,6 +78,7 @@ def rows(settings: Settings, statement: str, tenant_id: int) -> list[tuple[objec
         return owner.execute(statement, [tenant_id]).fetchall()
 
 
+@pytest.mark.long
 def test_codes_of_the_ladder_in_force_keep_their_levels_as_numbers(upgraded):
     here, tenant_id = upgraded
     found = rows(here.settings, "SELECT DISTINCT code, number FROM tiers WHERE tenant_id = %s", tenant_id)
@@ -88,6 +89,7 @@ def test_codes_of_the_ladder_in_force_keep_their_levels_as_numbers(upgraded):
     assert [numbers[code] for code in LADDERS[-1]] == [1, 2, 3]
 
 
+@pytest.mark.long
 def test_floors_lead_to_the_next_tier_below_that_is_left(upgraded):
     here, tenant_id = upgraded
     numbers = dict(rows(here.settings, "SELECT DISTINCT code, number FROM tiers WHERE tenant_id = %s", tenant_id))
@@ -99,6 +101,7 @@ def test_floors_lead_to_the_next_tier_below_that_is_left(upgraded):
     assert [[numbers[code] for code in each] for each in LADDERS] == [held for _, held in ladders]
 
 
+@pytest.mark.long
 def test_what_was_written_before_is_right_by_the_new_rules_too_whatever_happens_next(upgraded):
     here, tenant_id = upgraded
     succeed(here.settings, "verify")
@@ -120,6 +123,7 @@ def test_what_was_written_before_is_right_by_the_new_rules_too_whatever_happens_
         succeed(here.settings, "verify")
 
 
+@pytest.mark.long
 def test_taken_back_tiers_are_levels_again(upgraded):
     here, tenant_id = upgraded
     with here.database.transaction(tenant_id) as session:
