@@ -103,7 +103,7 @@ def test_verify_finds_nothing_wrong(settings, tenant, api):
     report = json.loads(prints(settings, "verify", tenant.slug, "--json"))
     assert report["differences"] == []
     assert report["entries"] == 1
-    assert "adds up" in prints(settings, "verify")
+    assert "adds up" in prints(settings, "verify", tenant.slug)
     assert "nobody-here" in fails(settings, "verify", "nobody-here")
 
 
