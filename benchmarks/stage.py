@@ -101,7 +101,7 @@ class Stage:
     def long_history(self, tenant: Tenant, entries: int) -> None:
         self.sql(FILL_HISTORY, tenant=tenant.id, count=entries)
 
-    def serve(self, factory: str = "gamify.cli.serve:worker_app", **env: str) -> str:
+    def serve(self, factory: str = "gamify.cli.process:app", **env: str) -> str:
         """Start our server; return its URL."""
         port = free_port()
         code = (

@@ -9,7 +9,7 @@ from gamify.errors import FieldError, Invalid
 from gamify.models import Tier
 from gamify.services import ladder, previews
 from gamify.services.drafts import Content, Rung
-from gamify.services.previews import Movers, Preview
+from gamify.services.previews import Movers, Moves, Preview
 from gamify.services.tiers import Policy
 from sqlalchemy.orm import Session
 
@@ -31,20 +31,6 @@ Looks = Mapping[str | None, Shown | None]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of the list of those who move."""
-
-    direction: str | None = None
-    before: str | None = None
-    after: str | None = None
-
-    @property
-    def is_all(self) -> bool:
-        """Whether nothing is left out."""
-        return self == Asked()
-
-
-@dataclass(frozen=True)
 class Effect:
     """What a draft would do; while there is a `rest` to go on with, only to a `share` of everybody."""
 
@@ -54,9 +40,9 @@ class Effect:
     rest: str | None
 
 
-def asked(values: Mapping[str, str]) -> Asked:
+def asked(values: Mapping[str, str]) -> Moves:
     """Read the parameters of an address; an empty code is no tier."""
-    return Asked(values.get("direction") or None, values.get("before"), values.get("after"))
+    return Moves(values.get("direction") or None, values.get("before"), values.get("after"))
 
 
 def effect(
@@ -72,11 +58,10 @@ def effect(
 
 
 def movers(
-    session: Session, tenant_id: int, content: Content, policy: Policy, wanted: Asked, *, now: datetime, cursor: str | None = None
+    session: Session, tenant_id: int, content: Content, policy: Policy, moves: Moves, *, now: datetime, cursor: str | None = None
 ) -> Movers:
     """Return a page of those who would move."""
-    given = {"before": wanted.before, "after": wanted.after, "direction": wanted.direction}
-    return previews.movers(session, tenant_id, content, policy, now=now, **given, cursor=cursor, limit=PAGE)
+    return previews.movers(session, tenant_id, content, policy, now=now, moves=moves, cursor=cursor, limit=PAGE)
 
 
 def looks(content: Content, known: Iterable[Tier]) -> Looks:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 ONE_AT_A_TIME = 7_239_518_441  # the advisory lock of this application's migrations
 LOCK_TIMEOUT = "2s"
 
-database = current_app.extensions["gamify"].database
+database = context.config.attributes.get("database") or current_app.extensions["gamify"].database
 
 
 def run_migrations() -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -75,10 +76,8 @@ def template(servers: EmbeddedServers, run_folder: Path) -> str:
     with FileLock(run_folder / "template.lock"):
         if not (run_folder / "template.done").exists():
             make_database(servers, "migrated")
-            app = create_app(settings_for(servers, run_folder, "migrated"))
-            with app.app_context():
-                schema.upgrade()
-            app.extensions["gamify"].close()
+            with closing(Deployment(settings_for(servers, run_folder, "migrated"))) as here:
+                schema.upgrade(here.database)
             (run_folder / "template.done").touch()
     return "migrated"
 

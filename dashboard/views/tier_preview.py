@@ -9,13 +9,13 @@ from gamify.db import Database
 from gamify.deployment import database, deployment
 from gamify.services import drafts, ladder, previews, spreadsheet
 from gamify.services.drafts import Content
+from gamify.services.previews import Moves
 from gamify.services.tiers import Policy
 from sqlalchemy.orm import Session
 
 from dashboard import files, htmx, tier_effect, tier_tally
 from dashboard.guard import allows, now
 from dashboard.tenancy import here, reading
-from dashboard.tier_effect import Asked
 
 PARTIALS = {"effect": "tiers/_effect.html", "movers": "tiers/_movers.html", "more": "tiers/_more_movers.html"}
 COLUMNS = ("participant_id", "points", "tier_before", "tier_after", "direction", "is_kept", "is_pinned")
@@ -72,9 +72,8 @@ def address(given: Mapping[str, str | None], **others: str | None) -> str:
     return url_for("preview.index", **{**given, **others})  # type: ignore[arg-type]  # what is None is left out
 
 
-def _lines(database: Database, tenant_id: int, policy: Policy, asked: Asked, at: datetime) -> Generator[str]:
+def _lines(database: Database, tenant_id: int, policy: Policy, moves: Moves, at: datetime) -> Generator[str]:
     with database.snapshot(tenant_id) as session:
         content = drafts.of(session, tenant_id).content
-        wanted = {"before": asked.before, "after": asked.after, "direction": asked.direction}
-        found = previews.every_mover(session, tenant_id, content, policy, now=at, **wanted)
+        found = previews.every_mover(session, tenant_id, content, policy, now=at, moves=moves)
         yield from spreadsheet.lines(COLUMNS, ((*each[:5], int(each.is_kept), int(each.is_pinned)) for each in found))

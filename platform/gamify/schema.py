@@ -3,11 +3,9 @@
 from functools import cache
 from pathlib import Path
 
-import flask_migrate
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+
+from gamify.db import Database
 
 # Beside the packages in a checkout, inside this one in an installed wheel.
 DIRECTORY = next(
@@ -18,19 +16,25 @@ DIRECTORY = next(
 
 
 @cache
-def head() -> str | None:
-    """The newest migration there is."""
-    config = Config()
-    config.set_main_option("script_location", str(DIRECTORY))
-    return ScriptDirectory.from_config(config).get_current_head()
+def head() -> str:
+    """The newest migration there is: files are named after revisions, which are numbers."""
+    return max(path.name for path in (DIRECTORY / "versions").glob("[0-9]*.py")).partition("_")[0]
 
 
 def is_current(engine: Engine) -> bool:
     """Whether the database has every migration."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head()
+        if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+            return False
+        return bool(connection.scalar(text("SELECT version_num FROM alembic_version")) == head())
 
 
-def upgrade() -> None:
-    """Bring the current app's database to the newest schema."""
-    flask_migrate.upgrade(directory=str(DIRECTORY))
+def upgrade(database: Database) -> None:
+    """Bring the database to the newest schema."""
+    from alembic import command  # noqa: PLC0415  # it takes a fifth of the time in which a command starts
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(DIRECTORY).replace("%", "%%"))
+    config.attributes["database"] = database
+    command.upgrade(config, "head")

@@ -8,24 +8,11 @@ from gamify.db import act_as
 from gamify.services import api_keys, attention, overview, tenants, tiers
 from gamify.services.audit import SYSTEM
 
-from tests.harness import BASE, PEPPER, Api
+from tests.harness import BASE, PEPPER
 from tests.people import Browser, new_user, now
 
 UTC = ZoneInfo("UTC")
 NEWEST = {"HX-Request": "true", "HX-Target": "div#newest"}
-
-
-@pytest.fixture
-def api(app, tenant) -> Api:
-    return Api(app.test_client(), tenant.key)
-
-
-@pytest.fixture
-def browser(app, here, tenant) -> Browser:
-    """An admin's."""
-    found = Browser(app)
-    found.sign_in(new_user(here, tenant.slug).email)
-    return found
 
 
 def seen(here, tenant_id: int):

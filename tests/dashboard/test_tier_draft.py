@@ -8,26 +8,12 @@ import pytest
 from gamify.services import drafts, ladder, previews
 from gamify.services.tiers import Qualification
 
-from tests.harness import Api
 from tests.ladders import ANA, content, save, tiers_of
-from tests.people import Browser, actions, new_user
+from tests.people import actions
 
 TIERS, EDIT, PREVIEW, PUBLISH = (f"/dashboard/tiers{path}" for path in ("", "/edit", "/preview", "/publish"))
 PART = {"HX-Request": "true", "HX-Target": "p#saved"}
 STARTERS = (("bronze", "Bronze Tier", "0", ""), ("silver", "Silver Tier", "500", ""), ("gold", "Gold Tier", "1,500", ""))
-
-
-@pytest.fixture
-def api(app, tenant) -> Api:
-    return Api(app.test_client(), tenant.key)
-
-
-@pytest.fixture
-def browser(app, here, tenant) -> Browser:
-    """An admin's."""
-    found = Browser(app)
-    found.sign_in(new_user(here, tenant.slug).email)
-    return found
 
 
 def fields(

@@ -7,24 +7,10 @@ import pytest
 from gamify.services import closeness, drafts, ladder, publishing, recalculations, rollups
 from gamify.services.tiers import Policy
 
-from tests.harness import Api
 from tests.ladders import ANA, MOVE_DOWN, content, publish, save
 from tests.people import Browser, new_user
 
 TIERS, VERSIONS = "/dashboard/tiers", "/dashboard/tiers/versions"
-
-
-@pytest.fixture
-def api(app, tenant) -> Api:
-    return Api(app.test_client(), tenant.key)
-
-
-@pytest.fixture
-def browser(app, here, tenant) -> Browser:
-    """An admin's."""
-    found = Browser(app)
-    found.sign_in(new_user(here, tenant.slug).email)
-    return found
 
 
 @pytest.fixture

@@ -196,6 +196,15 @@ def test_pages_totals_and_files_agree_with_plain_sql(world: World, data):
         assert [row["transaction_id"] for row in world.file(wanted)] == [str(row.id) for row in expected]
 
 
+def test_a_filter_that_begins_within_a_quarter_comes_to_its_end(here: Deployment, world: World):
+    write(here, world.tenant.id, [Event(BASE, "ana", 50)])
+    with here.database.transaction(world.tenant.id) as session:
+        rollups.derive(session, world.tenant.id, until=BASE + timedelta(days=1))
+    wanted = Filter(type="award", since=BASE + timedelta(minutes=3), until=BASE + timedelta(days=1))
+
+    assert world.paged(wanted, 4, TINY) == []
+
+
 @given(at=st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1)))  # noqa: DTZ001  # made aware below
 def test_ids_hold_the_time_to_the_microsecond(at):
     assert entries.instant_of(entries.first_id(at.replace(tzinfo=UTC))) == at.replace(tzinfo=UTC)

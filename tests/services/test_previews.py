@@ -7,7 +7,7 @@ import pytest
 from gamify.errors import Invalid
 from gamify.services import holds, ladder, previews, rollups
 from gamify.services.drafts import Content, Rung
-from gamify.services.previews import Flow, Movers, Part, Preview
+from gamify.services.previews import Flow, Movers, Moves, Part, Preview
 from gamify.services.tiers import Policy, Qualification
 
 from tests.harness import TenantUnderTest, new_tenant
@@ -29,7 +29,8 @@ def preview(t: TenantUnderTest, wanted: Content, policy: Policy = MOVE_DOWN) -> 
 
 def movers(t: TenantUnderTest, wanted: Content, policy: Policy = MOVE_DOWN, **asked: object) -> Movers:
     with t.here.database.snapshot(t.id) as session:
-        return previews.movers(session, t.id, wanted, policy, now=now(), **{"limit": 50, **asked})  # type: ignore[arg-type]
+        page = {name: asked.pop(name) for name in ("cursor", "limit") if name in asked}
+        return previews.movers(session, t.id, wanted, policy, now=now(), moves=Moves(**asked), **{"limit": 50, **page})
 
 
 def who(found: Movers) -> list[str]:
@@ -238,7 +239,9 @@ def assert_foreseen(t: TenantUnderTest, wanted: Content, policy: Policy, people:
     before = tiers_of(t)
     with t.here.database.snapshot(t.id) as session:
         found = list(previews.every_mover(session, t.id, wanted, policy, now=now()))
-        kept = {each.participant_id for each in previews.every_mover(session, t.id, wanted, policy, now=now(), direction="kept")}
+        kept = {
+            each.participant_id for each in previews.every_mover(session, t.id, wanted, policy, now=now(), moves=Moves("kept"))
+        }
     seen = preview(t, wanted, policy)
     publish(t, wanted, policy)
     if policy.effect == "next_award":

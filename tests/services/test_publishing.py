@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from gamify.db import Database
 from gamify.errors import Conflict, DraftChanged, Invalid
 from gamify.models import Ladder
 from gamify.services import audit, drafts, publishing, recalculations
@@ -131,6 +132,13 @@ def test_how_to_publish_has_its_bounds(shop, said, field):
     with pytest.raises(Invalid) as refused:
         ask(shop, **said)
     assert refused.value.errors[0].field == field
+
+
+def test_what_has_been_published_stays_so_though_the_database_goes_away_before_anybody_moves(shop):
+    away = Database(lambda: "postgresql+psycopg://nobody@127.0.0.1:1/nothing", owner_url=lambda: "", pool_size=1)
+
+    assert not publishing.finish_soon(away, shop.id)
+    away.close()
 
 
 def test_a_draft_publishes_itself_at_a_set_time(shop):

@@ -46,8 +46,14 @@ class Text(fields.String):
 class ParticipantId(Text):
     """The tenant's own id for who collects points: any text but white space alone."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(longest=LONGEST_ID, shortest=1, required=True, **kwargs)
+    def __init__(self) -> None:
+        described = {
+            "description": "Your own id for who collects points; any text.",
+            "examples": ["user_123"],
+            "pattern": NOT_ONLY_WHITE_SPACE,
+            "not": {"enum": [".", ".."]},
+        }
+        super().__init__(longest=LONGEST_ID, shortest=1, required=True, metadata=described)
         self.validators.append(self._check)
 
     @staticmethod

@@ -43,14 +43,7 @@ def _attributes(description: str) -> Metadata:
 class RegisterSchema(StrictSchema):
     """Somebody to register, or what to change of whom is registered."""
 
-    participant_id = ParticipantId(
-        metadata={
-            "description": "Your own id for who collects points; any text.",
-            "examples": ["user_123"],
-            "pattern": NOT_ONLY_WHITE_SPACE,
-            "not": {"enum": [".", ".."]},
-        }
-    )
+    participant_id = ParticipantId()
     display_name = _name("What people should read in place of the id; stays as it is if absent.")
     attributes = _attributes("Your own data about them, in place of what was there; stays as it is if absent.")
 

@@ -4,7 +4,6 @@ from marshmallow import Schema, fields, validate
 
 from gamify.api.fields import (
     NO_NUL,
-    NOT_ONLY_WHITE_SPACE,
     Flag,
     Metadata,
     ParticipantId,
@@ -59,14 +58,7 @@ class _DescribedSchema(StrictSchema):
 
 
 class _MovementSchema(_DescribedSchema):
-    participant_id = ParticipantId(
-        metadata={
-            "description": "Your own id for who collects points; any text.",
-            "examples": ["user_123"],
-            "pattern": NOT_ONLY_WHITE_SPACE,
-            "not": {"enum": [".", ".."]},
-        }
-    )
+    participant_id = ParticipantId()
 
 
 class AwardSchema(_MovementSchema):

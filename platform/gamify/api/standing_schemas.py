@@ -35,7 +35,7 @@ class HistoryPageSchema(Schema):
 class AssignSchema(StrictSchema):
     """A participant to pin to a tier."""
 
-    participant_id = ParticipantId(metadata={"examples": ["user_123"]})
+    participant_id = ParticipantId()
     tier = Text(
         longest=LONGEST_NAME,
         required=True,
@@ -57,7 +57,7 @@ class AssignSchema(StrictSchema):
 class UnassignSchema(StrictSchema):
     """A participant to pin no longer."""
 
-    participant_id = ParticipantId(metadata={"examples": ["user_123"]})
+    participant_id = ParticipantId()
     reason = Text(
         longest=LONGEST_REASON,
         load_default=None,

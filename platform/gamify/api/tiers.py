@@ -31,6 +31,7 @@ from gamify.errors import Invalid
 from gamify.services import answers, drafts, ladder, overview, previews, publishing, recalculations
 from gamify.services.drafts import LONGEST_TEXT, Content, Rung
 from gamify.services.idempotency import fingerprint
+from gamify.services.previews import Moves
 from gamify.services.tiers import Policy, Qualification, usual_name
 
 blp = Blueprint(
@@ -252,7 +253,9 @@ def _movers(
     if asked is None:
         return None
     with naming(**{name: f"movers.{name}" for name in asked}):
-        found = previews.movers(session, tenant_id, content, policy, now=now, **asked)
+        moves = Moves(asked["direction"], asked["before"], asked["after"])
+        page = {"cursor": asked["cursor"], "limit": asked["limit"]}
+        found = previews.movers(session, tenant_id, content, policy, now=now, moves=moves, **page)
     return {"participants": [show_mover(row) for row in found.rows], "next_cursor": found.cursor}
 
 

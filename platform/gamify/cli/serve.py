@@ -1,13 +1,9 @@
 """`gamify serve`: the production server."""
 
-import atexit
-import ctypes
-import gc
 import multiprocessing
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import urllib.error
@@ -18,12 +14,10 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 import click
-from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
-from gamify.app import create_app
 from gamify.cli.companion import Companion
 from gamify.cli.demo import describe, fill
 from gamify.cli.shared import with_deployment
@@ -33,8 +27,6 @@ from gamify.services.demo import Demo
 THREADS = 8  # a worker; few, because only one of them runs Python at a time
 PORTS_TO_TRY = 50
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # only compared with; where to reach them
-PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
-GARBAGE_AFTER = 10_000  # objects made and kept before a search for cycles; a request makes few that stay
 GRACE = 10  # seconds a worker may take to finish what it has begun
 
 
@@ -67,21 +59,7 @@ def serve(here: Deployment, host: str, port: int, workers: int, is_demo: bool, h
         # Beside a server that starts, it would double the time that takes.
         then = companion.start if _wants_worker(here, has_worker) else None
         threading.Thread(target=_greet_when_ready, args=(host, free, greeting, then), daemon=True).start()
-        server("gamify.cli.serve:worker_app", host=host, port=free, workers=workers).serve()
-
-
-def worker_app() -> Flask:
-    """Return the app of a worker process, which ends when the server does, even by kill -9."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The server's threads outlive its end for a moment; they must not find an interpreter that is being taken apart.
-    atexit.register(os._exit, 0)
-    app = create_app()
-    # What was loaded stays; searching it for garbage again and again would cost requests their time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_AFTER)
-    return app
+        server("gamify.cli.process:app", host=host, port=free, workers=workers).serve()
 
 
 def server(factory: str, *, host: str, port: int, workers: int) -> Any:

@@ -4,14 +4,14 @@ import getpass
 import json
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
-from flask.cli import with_appcontext
 
-from gamify import schema
-from gamify.deployment import Deployment, deployment
+from gamify import config, logs, schema
+from gamify.deployment import Deployment
 from gamify.errors import Unavailable
 from gamify.services.audit import Actor
 
@@ -30,17 +30,20 @@ rate_limit = click.option("--rate-limit", type=int, help="Requests a minute; 0 i
 def with_deployment(command: Callable[Concatenate[Deployment, P], R]) -> Callable[P, R]:
     """Give a command the deployment with a database that is up to date, and let go of everything after it."""
 
-    @with_appcontext
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        here = deployment()
-        try:
+        with closing(deployed()) as here:
             ready(here)
             return command(here, *args, **kwargs)
-        finally:
-            here.close()
 
     return run
+
+
+def deployed() -> Deployment:
+    """Return what the environment tells of, without an app: no command of ours needs one. Raises `ConfigError`."""
+    settings = config.load()
+    logs.configure(settings)
+    return Deployment(settings)
 
 
 def operator_at_terminal() -> Actor:
@@ -53,9 +56,10 @@ def ready(here: Deployment) -> None:
 
     Raises `Unavailable` when it has not.
     """
-    if here.settings.owner_url is None:
-        schema.upgrade()
-    elif not schema.is_current(here.database.owner_engine):
+    is_current = schema.is_current(here.database.owner_engine)
+    if not is_current and here.settings.owner_url is None:
+        schema.upgrade(here.database)
+    elif not is_current:
         raise Unavailable("The database lacks migrations; run `gamify db upgrade` first.")
     if here.settings.is_production and here.database.can_bypass_policies():
         log.warning("the login of DATABASE_URL can bypass row-level security; give the app a plain login")

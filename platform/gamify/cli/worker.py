@@ -1,28 +1,24 @@
 """`gamify worker`: runs background jobs."""
 
 from collections.abc import Callable
+from contextlib import closing
 
 import click
-from flask.cli import with_appcontext
 
-from gamify.cli.shared import ready
+from gamify.cli.shared import deployed, ready
 from gamify.db import translated
-from gamify.deployment import Deployment, deployment
+from gamify.deployment import Deployment
 from gamify.jobs.worker import CONCURRENCY, Worker
 
 
 @click.command()
 @click.option("--concurrency", default=CONCURRENCY, show_default=True, type=click.IntRange(1, 64), help="Jobs at a time.")
 @click.option("--with-parent", "has_parent", is_flag=True, hidden=True, help="Stop when standard input is closed.")
-@with_appcontext
 def worker(concurrency: int, has_parent: bool) -> None:
     """Run background jobs until SIGTERM or Ctrl-C; without a database, wait for it."""
-    here = deployment()
     greet = _once(lambda: click.echo("Gamify's worker is ready."))
-    try:
+    with closing(deployed()) as here:
         Worker(here, concurrency=concurrency, prepare=_preparing(here), greet=greet).run(has_parent=has_parent)
-    finally:
-        here.close()
 
 
 def _preparing(here: Deployment) -> Callable[[], None]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from gamify.errors import FieldError, Invalid
 from gamify.models import Participant, TierHold
 from gamify.models.tier_hold import KEEP, PIN
-from gamify.services import audit, ladder, profiles, rollups
+from gamify.services import audit, details, ladder, rollups
 from gamify.services.audit import Actor
 from gamify.services.bounds import LONGEST_REASON, text_problem
 
@@ -18,7 +18,6 @@ AT_ONCE = 500  # holds a transaction
 
 CATCH_UP = text("SELECT tier_catch_up(:tenant_id, :participant_id)")
 REEVALUATE = text("SELECT tier_reevaluate(:tenant_id, :participant_id, :cause, :reason, :changed_by)")
-LOCK = select(Participant.id).with_for_update(key_share=True)
 
 
 def pin(
@@ -44,28 +43,16 @@ def pin(
     }
     if tier is None or any(problems.values()):
         raise Invalid([FieldError(field, problem) for field, problem in problems.items() if problem])
-    rollups.hold(session, tenant_id)
-    participant = profiles.find(session, tenant_id, participant_id)
-    session.execute(LOCK.where(Participant.tenant_id == tenant_id, Participant.id == participant.id))
-    held = ladder.pin_of(session, tenant_id, participant)
+    participant, held = _locked(session, tenant_id, participant_id)
     if held and (held.number, held.until, held.reason) == (tier.number, until, reason.strip()):
         return held
     _catch_up(session, tenant_id, participant.id)
-    held = session.merge(
-        TierHold(
-            tenant_id=tenant_id,
-            participant_id=participant.id,
-            kind=PIN,
-            number=tier.number,
-            until=until,
-            reason=reason.strip(),
-            held_by=actor.name,
-            created_at=now,
-        )
-    )
+    whose = {"tenant_id": tenant_id, "participant_id": participant.id, "kind": PIN}
+    said = {"number": tier.number, "until": until, "reason": reason.strip(), "held_by": actor.name, "created_at": now}
+    held = session.merge(TierHold(**whose, **said))
     _reevaluate(session, tenant_id, participant.id, cause="pinned", reason=reason.strip(), changed_by=actor.name)
-    said = {"tier": code, "until": until.isoformat() if until else None}
-    audit.record(session, tenant_id, actor, action="tier.pin", subject=f"participant {participant.id}", after=said)
+    after = {"tier": code, "until": until.isoformat() if until else None}
+    audit.record(session, tenant_id, actor, action="tier.pin", subject=f"participant {participant.id}", after=after)
     return held
 
 
@@ -74,10 +61,7 @@ def unpin(session: Session, tenant_id: int, participant_id: str, *, actor: Actor
     reason = (reason or "").strip() or None
     if reason and (problem := _reason_problem(reason)):
         raise Invalid([FieldError("reason", problem)])
-    rollups.hold(session, tenant_id)
-    participant = profiles.find(session, tenant_id, participant_id)
-    session.execute(LOCK.where(Participant.tenant_id == tenant_id, Participant.id == participant.id))
-    held = ladder.pin_of(session, tenant_id, participant)
+    participant, held = _locked(session, tenant_id, participant_id)
     if held is None:
         return False
     _catch_up(session, tenant_id, participant.id)
@@ -95,7 +79,8 @@ def end_due(session: Session, tenant_id: int, *, now: datetime, most: int = AT_O
         return 0
     rollups.hold(session, tenant_id)
     ids = session.scalars(due.with_only_columns(TierHold.participant_id).order_by(TierHold.until).limit(most)).all()
-    locked = LOCK.where(Participant.tenant_id == tenant_id, Participant.id.in_(ids)).order_by(Participant.external_id)
+    those = select(Participant.id).where(Participant.tenant_id == tenant_id, Participant.id.in_(ids))
+    locked = those.order_by(Participant.external_id).with_for_update(key_share=True)
     for number in session.scalars(locked).all():
         _catch_up(session, tenant_id, number)  # which may have ended what was kept, or have kept it for longer
     over = due.where(TierHold.participant_id.in_(ids)).order_by(TierHold.kind.desc()).execution_options(populate_existing=True)
@@ -133,6 +118,13 @@ def ending(session: Session, tenant_id: int, *, within: timedelta, now: datetime
 def kept(session: Session, tenant_id: int, participant: Participant) -> TierHold | None:
     """Return what keeps a participant on a tier that they have not earned by the ladder in force, if anything does."""
     return session.get(TierHold, (tenant_id, participant.id, KEEP))
+
+
+def _locked(session: Session, tenant_id: int, participant_id: str) -> tuple[Participant, TierHold | None]:
+    """A participant with what pins them, and nobody else changes either; the rollups are held first. Raises `NotFound`."""
+    rollups.hold(session, tenant_id)
+    participant = details.get_locked(session, tenant_id, participant_id)
+    return participant, ladder.pin_of(session, tenant_id, participant)
 
 
 def _catch_up(session: Session, tenant_id: int, number: int) -> None:

@@ -51,6 +51,10 @@ class _Span(NamedTuple):
         first = LedgerEntry.id >= self.first if self.first else true()
         return and_(first, LedgerEntry.id < self.end if self.end else true())
 
+    @property
+    def is_empty(self) -> bool:
+        return self.first is not None and self.end is not None and self.end <= self.first
+
 
 def steps(session: Session, tenant_id: int, wanted: Filter, *, before: UUID | None, step: int) -> Iterator[Step]:
     """Yield steps of at most `step` entries through those that can match: of the filter's times, older than `before`.
@@ -60,6 +64,17 @@ def steps(session: Session, tenant_id: int, wanted: Filter, *, before: UUID | No
     """
     ends = [end for end in (before, first_id_of(wanted.until)) if end]
     whole = _Span(first_id_of(wanted.since), min(ends, default=None))
+    if whole.is_empty:
+        return
+    for each in _ways(session, tenant_id, wanted, whole, step):
+        is_last = each.next_id is None or (whole.first is not None and each.next_id <= whole.first)
+        yield each._replace(next_id=None) if is_last else each
+        if is_last:
+            return
+
+
+def _ways(session: Session, tenant_id: int, wanted: Filter, whole: _Span, step: int) -> Iterator[Step]:
+    """Yield the steps of the quickest way there is; what they leave may lie before the span."""
     if wanted.participant_id is not None:
         yield from _of_participant(session, tenant_id, wanted, whole, step)
     elif wanted.type or wanted.api_key_id is not None or wanted.user_id is not None:

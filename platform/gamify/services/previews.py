@@ -14,7 +14,7 @@ from gamify.errors import FieldError, Invalid
 from gamify.services import cursor as cursors
 from gamify.services import recalculations, settling, tallies
 from gamify.services.cursor import Cursor
-from gamify.services.drafts import LIFETIME, Content, Rung
+from gamify.services.drafts import Content, Rung
 from gamify.services.settling import Plan
 from gamify.services.tallies import AT_ONCE, Group, Surprise, Tally
 from gamify.services.tiers import Policy
@@ -62,6 +62,23 @@ class Mover(NamedTuple):
     is_pinned: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Which moves to look for: all, those in one direction (of `DIRECTIONS`), or of one flow (`NO_TIER` for none)."""
+
+    direction: str | None = None
+    before: str | None = None
+    after: str | None = None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self == ALL
+
+
+ALL = Moves()
+
+
 class Movers(NamedTuple):
     """A page of them; without a cursor it is the last. Where ledgers have to be looked at, it may have fewer than asked for."""
 
@@ -100,11 +117,6 @@ def preview(session: Session, tenant_id: int, content: Content, policy: Policy, 
     """
     plan = settling.plan(session, tenant_id, content, policy, now=now)
     return shown(plan, tallies.everybody(session, plan))
-
-
-def takes_long(content: Content) -> bool:
-    """Whether a preview has to look at every ledger, which is for `part` to do."""
-    return content.qualification.basis != LIFETIME
 
 
 def part(
@@ -170,35 +182,25 @@ def movers(
     policy: Policy,
     *,
     now: datetime,
-    before: str | None = None,
-    after: str | None = None,
-    direction: str | None = None,
+    moves: Moves = ALL,
     cursor: str | None = None,
     limit: int,
 ) -> Movers:
-    """Return a page of those who would move, by their ids: all, of one flow (`NO_TIER` for none), or in one direction.
+    """Return a page of those who would move, by their ids.
 
     Raises `Invalid` for what cannot be published, and for unknown codes, directions and cursors.
     """
     plan = settling.plan(session, tenant_id, content, policy, now=now)
-    wanted = _wanted(plan, before=before, after=after, direction=direction)
+    wanted = _wanted(plan, moves)
     return _page(session, plan, wanted, last=_last(cursor) if cursor else "", limit=limit)
 
 
 def every_mover(
-    session: Session,
-    tenant_id: int,
-    content: Content,
-    policy: Policy,
-    *,
-    now: datetime,
-    before: str | None = None,
-    after: str | None = None,
-    direction: str | None = None,
+    session: Session, tenant_id: int, content: Content, policy: Policy, *, now: datetime, moves: Moves = ALL
 ) -> Iterator[Mover]:
     """Yield all of them, page by page."""
     plan = settling.plan(session, tenant_id, content, policy, now=now)
-    wanted = _wanted(plan, before=before, after=after, direction=direction)
+    wanted = _wanted(plan, moves)
     last: str | None = ""
     while last is not None:
         page = _page(session, plan, wanted, last=last, limit=AT_ONCE)
@@ -232,9 +234,10 @@ def _place(plan: Plan, number: int) -> tuple[int, int]:
     return (place, plan.known[number].threshold if place % 2 else 0)
 
 
-def _wanted(plan: Plan, *, before: str | None, after: str | None, direction: str | None) -> dict[str, Any]:
+def _wanted(plan: Plan, moves: Moves) -> dict[str, Any]:
     """Return what to look for: a condition, and its values."""
-    codes = {name: code for name, code in (("before", before), ("after", after)) if code is not None}
+    direction = moves.direction
+    codes = {name: code for name, code in (("before", moves.before), ("after", moves.after)) if code is not None}
     numbers = {name: plan.number(code) for name, code in codes.items()}
     errors = [FieldError(name, "There is no such tier.") for name, number in numbers.items() if number is None]
     if direction is not None and direction not in DIRECTIONS:

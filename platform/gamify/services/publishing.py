@@ -116,11 +116,11 @@ def finish_soon(database: Database, tenant_id: int) -> bool:
 
     Of many, the job does it, as it does whatever this leaves.
     """
-    with database.transaction(tenant_id) as session:
-        found = recalculations.going_on(session, tenant_id)
-    if found is None or found.total_count > FEW:
-        return found is None
-    with suppress(Unavailable):
+    with suppress(Unavailable):  # the publication has been committed, whatever happens now
+        with database.transaction(tenant_id) as session:
+            found = recalculations.going_on(session, tenant_id)
+        if found is None or found.total_count > FEW:
+            return found is None
         for _ in range(1 + FEW // recalculations.AT_ONCE):
             if not recalculations.advance(database, tenant_id):
                 return True
