@@ -20,7 +20,7 @@ from gamify.embedded import EmbeddedServers
 
 from tests import secrets_issued
 from tests.clock import Clock, running
-from tests.harness import Api, Server, TenantUnderTest, make_database, new_tenant, settings_for, start_server, stop
+from tests.harness import Api, Server, TenantUnderTest, make_database, new_tenant, settings_for, start_server, stop, url_of
 
 FOLDER = "TESTS_OF_THIS_RUN"
 
@@ -66,6 +66,10 @@ def servers(run_folder: Path) -> Iterator[EmbeddedServers]:
     """PostgreSQL and Valkey, stopped when the last worker leaves them."""
     held = EmbeddedServers(run_folder / "servers")
     held.join()
+    with psycopg.connect(url_of(held, "postgres"), autocommit=True) as admin:  # nothing here outlives the machine
+        for name in ("fsync", "full_page_writes"):
+            admin.execute(f"ALTER SYSTEM SET {name} = off")
+        admin.execute("SELECT pg_reload_conf()")
     yield held
     held.leave()
 
