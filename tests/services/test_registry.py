@@ -6,7 +6,19 @@ import psycopg
 import pytest
 from gamify.errors import Conflict, Invalid, NotFound
 from gamify.models import Erasure, Participant, ParticipantDetails, TierChange
-from gamify.services import details, entries, erasures, figures, holds, ledger, participants, profiles, recalculations, rollups
+from gamify.services import (
+    details,
+    entries,
+    erasures,
+    figures,
+    holds,
+    ledger,
+    measures,
+    participants,
+    profiles,
+    recalculations,
+    rollups,
+)
 from gamify.services.audit import SYSTEM
 from gamify.services.ledger import AWARD, Movement
 from gamify.services.listing import Wanted
@@ -52,7 +64,7 @@ def test_who_is_registered_has_zeros_and_the_tier_that_no_points_give(tenant):
         profile = profiles.profile(session, tenant.id, "ann", now=now())
     zeros = (person.balance, person.total_earned, person.total_spent, person.entry_count)
     assert zeros == (0, 0, 0, 0)
-    assert person.last_entry_at == rollups.BEGINNING
+    assert person.last_entry_at == measures.BEGINNING
     assert profile.place.held
     assert profile.place.held.code == "bronze"
     assert profile.held_since

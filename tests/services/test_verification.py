@@ -2,7 +2,7 @@
 
 import pytest
 from gamify.deployment import Deployment
-from gamify.services.rollups import MEASURES
+from gamify.services.measures import MEASURES
 
 from tests.harness import Api, TenantUnderTest, new_tenant
 

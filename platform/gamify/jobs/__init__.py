@@ -1,5 +1,5 @@
 """Background jobs: a file for each, and a line here. They are thin, and call services; a worker runs them."""
 
-from gamify.jobs import blank_erased, end_holds, housekeeping, publish_scheduled, recalculate, requalify
+from gamify.jobs import add_dimensions, blank_erased, end_holds, housekeeping, publish_scheduled, recalculate, requalify
 
-__all__ = ["blank_erased", "end_holds", "housekeeping", "publish_scheduled", "recalculate", "requalify"]
+__all__ = ["add_dimensions", "blank_erased", "end_holds", "housekeeping", "publish_scheduled", "recalculate", "requalify"]

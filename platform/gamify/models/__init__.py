@@ -10,8 +10,21 @@ from gamify.models.ledger_entry import LedgerEntry
 from gamify.models.one_time_link import OneTimeLink
 from gamify.models.participant import Participant
 from gamify.models.participant_details import Erasure, ParticipantDetails
+from gamify.models.report import Dimension, PointCost, SavedReport
 from gamify.models.request_month import RequestMonth
-from gamify.models.rollup import LedgerQuarter, ParticipantStanding, RollupProgress, TierStanding
+from gamify.models.rollup import (
+    ActivityDay,
+    AwardSizeDay,
+    BalanceStanding,
+    LedgerQuarter,
+    ParticipantStanding,
+    RollupProgress,
+    TierFlowQuarter,
+    TierQuarter,
+    TierStanding,
+    Word,
+    WordQuarter,
+)
 from gamify.models.sign_in_failure import SignInFailure
 from gamify.models.tenant import Tenant
 from gamify.models.tier import Ladder, Tier
@@ -20,8 +33,12 @@ from gamify.models.user import User
 from gamify.models.user_session import UserSession
 
 __all__ = [
+    "ActivityDay",
     "ApiKey",
     "AuditEntry",
+    "AwardSizeDay",
+    "BalanceStanding",
+    "Dimension",
     "Erasure",
     "IdempotencyKey",
     "JobError",
@@ -35,17 +52,23 @@ __all__ = [
     "ParticipantDetails",
     "ParticipantStanding",
     "PlatformAuditEntry",
+    "PointCost",
     "Recalculation",
     "Record",
     "RequestMonth",
     "RollupProgress",
+    "SavedReport",
     "SignInFailure",
     "Tenant",
     "TenantRecord",
     "Tier",
     "TierChange",
+    "TierFlowQuarter",
     "TierHold",
+    "TierQuarter",
     "TierStanding",
     "User",
     "UserSession",
+    "Word",
+    "WordQuarter",
 ]

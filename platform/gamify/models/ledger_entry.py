@@ -35,6 +35,8 @@ class LedgerEntry(TenantRecord):
             "seq",
             postgresql_where=text("tier_before <> tier_after"),
         ),
+        # The newest rises from tier to tier.
+        Index("ledger_entries_rises_idx", "tenant_id", "id", postgresql_where=text("tier_after > tier_before")),
         Index(
             "ledger_entries_reversals_idx",
             "tenant_id",

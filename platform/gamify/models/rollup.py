@@ -1,8 +1,8 @@
 """Rollups: what follows from the ledger, summed up to an instant, so that no page has to read all of it."""
 
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import ForeignKeyConstraint, Index, SmallInteger
+from sqlalchemy import ForeignKeyConstraint, Identity, Index, Integer, SmallInteger, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gamify.models.base import TenantRecord, of_tenant
@@ -19,6 +19,8 @@ class RollupProgress(TenantRecord):
 
     planned_until: Mapped[datetime]
     summed_until: Mapped[datetime] = mapped_column(server_default="1970-01-01 00:00:00+00")  # exclusive
+    made_by: Mapped[int] = mapped_column(Integer, server_default="1")  # which rules have made all of it
+    time_zone: Mapped[str] = mapped_column(server_default="UTC")  # whose days are summed
 
 
 class LedgerQuarter(TenantRecord):
@@ -83,5 +85,116 @@ class TierStanding(TenantRecord):
     __table_args__ = (of_tenant(),)
 
     tier: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    participant_count: Mapped[int]
+    points: Mapped[int]
+
+
+class TierQuarter(TenantRecord):
+    """Entries of a quarter of an hour by the tier (its number; 0: none) that their participants were on before them.
+
+    Points are positive, whatever their direction.
+    """
+
+    __tablename__ = "tier_quarters"
+    __table_args__ = (of_tenant(),)
+
+    quarter: Mapped[datetime] = mapped_column(primary_key=True)
+    tier: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    award_points: Mapped[int]
+    deduct_points: Mapped[int]
+    award_reversal_points: Mapped[int]
+    deduct_reversal_points: Mapped[int]
+    award_count: Mapped[int]
+    deduct_count: Mapped[int]
+    award_reversal_count: Mapped[int]
+    deduct_reversal_count: Mapped[int]
+
+
+class TierFlowQuarter(TenantRecord):
+    """Who went from one tier to another in a quarter of an hour, and the balances that they took with them.
+
+    Tiers are numbers, 0 for none; who is new comes from -1.
+    """
+
+    __tablename__ = "tier_flow_quarters"
+    __table_args__ = (of_tenant(),)
+
+    quarter: Mapped[datetime] = mapped_column(primary_key=True)
+    tier_from: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    tier_to: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    participant_count: Mapped[int]
+    points: Mapped[int]
+
+
+class Word(TenantRecord):
+    """A reason (dimension 0), or a value of a member of the metadata that is a dimension of reports.
+
+    There are only so many of each: what comes later goes by the id 0, and entries without any by -1. Null: nobody has said
+    it who is still known.
+    """
+
+    __tablename__ = "words"
+    __table_args__ = (of_tenant(), UniqueConstraint("tenant_id", "dimension", "word"))
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    dimension: Mapped[int] = mapped_column(SmallInteger)
+    word: Mapped[str | None]
+
+
+class WordQuarter(TenantRecord):
+    """Entries of a quarter of an hour by a word of one dimension. Points are positive, whatever their direction."""
+
+    __tablename__ = "word_quarters"
+    __table_args__ = (of_tenant(),)
+
+    quarter: Mapped[datetime] = mapped_column(primary_key=True)
+    dimension: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    word_id: Mapped[int] = mapped_column(primary_key=True)
+    award_points: Mapped[int]
+    deduct_points: Mapped[int]
+    award_reversal_points: Mapped[int]
+    deduct_reversal_points: Mapped[int]
+    award_count: Mapped[int]
+    deduct_count: Mapped[int]
+    award_reversal_count: Mapped[int]
+    deduct_reversal_count: Mapped[int]
+
+
+class ActivityDay(TenantRecord):
+    """Participants who have an entry on a day of the tenant's zone, by the month of their first one.
+
+    Each counts once: on their first entry of the day, of its week (from Monday) and of its month. So the sum over a week is
+    who was active in it.
+    """
+
+    __tablename__ = "activity_days"
+    __table_args__ = (of_tenant(),)
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    cohort: Mapped[date] = mapped_column(primary_key=True)  # the first day of the month
+    day_count: Mapped[int]
+    week_count: Mapped[int]
+    month_count: Mapped[int]
+
+
+class AwardSizeDay(TenantRecord):
+    """Awards of a day of the tenant's zone by their size, in steps (see gamify.services.measures)."""
+
+    __tablename__ = "award_size_days"
+    __table_args__ = (of_tenant(),)
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    award_count: Mapped[int]
+    points: Mapped[int]
+
+
+class BalanceStanding(TenantRecord):
+    """How many standings there are by the size of their balance, in steps, and those balances together."""
+
+    __tablename__ = "balance_standings"
+    __table_args__ = (of_tenant(),)
+
+    step: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     participant_count: Mapped[int]
     points: Mapped[int]

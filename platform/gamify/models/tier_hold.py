@@ -37,6 +37,7 @@ class TierChange(TenantRecord):
     __tablename__ = "tier_changes"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "participant_id"], ["participants.tenant_id", "participants.id"]),
+        Index("tier_changes_at_idx", "tenant_id", "at"),  # rollups sum them in the order of time
         CheckConstraint(
             "cause IN ('published', 'requalified', 'registered', 'pinned', 'unpinned', 'pin_ended', 'keep_ended')", name="cause"
         ),

@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gamify.models import Tier
-from gamify.services.figures import MOVED, SUMMED
+from gamify.services.figures import MOVED
+from gamify.services.quarters import SUMMED
 
 NEAR, NEARER = 0.25, 0.10  # of the way from one threshold to the next
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from gamify.errors import Conflict, FieldError, Invalid, NotFound
 from gamify.models import Participant, ParticipantDetails, TierChange
-from gamify.services import audit, json_objects, ladder, rollups
+from gamify.services import audit, json_objects, ladder, measures, rollups
 from gamify.services.audit import Actor
 from gamify.services.bounds import name_problem, participant_id_problem
 
@@ -99,7 +99,7 @@ def _enlisted(session: Session, tenant_id: int, participant_id: str) -> Particip
     """Make a participant without entries, unless another transaction has just made them."""
     rollups.hold(session, tenant_id)
     zeros = dict.fromkeys(("balance", "total_earned", "total_spent", "entry_count", "tier"), 0)
-    values = {"tenant_id": tenant_id, "external_id": participant_id, **zeros, "last_entry_at": rollups.BEGINNING}
+    values = {"tenant_id": tenant_id, "external_id": participant_id, **zeros, "last_entry_at": measures.BEGINNING}
     made = session.scalar(upsert(P).values(values).on_conflict_do_nothing().returning(P.id))
     participant = get_locked(session, tenant_id, participant_id)
     if made is not None:
@@ -118,7 +118,7 @@ def _place(session: Session, participant: Participant) -> None:
         session.execute(update(P).where(*whom).values(tier=tier, ladder_version=newest.version))
         told = {"tenant_id": tenant_id, "participant_id": participant.id, "after_seq": 0, "cause": "registered"}
         told |= {"number_before": 0, "number_after": tier, "is_kept": False, "ladder_version": newest.version}
-        session.execute(insert(TierChange).values(**told, at=func.clock_timestamp()))
+        session.execute(insert(TierChange).values(**told, at=func.tier_instant(tenant_id)))
     rollups.enlist(session, tenant_id, participant.id, tier=tier)
 
 

@@ -59,8 +59,14 @@ def advance(database: Database, tenant_id: int) -> bool:
         if erasure is None:
             return False
         until = min(erasure.blanked_count + AT_ONCE, erasure.entry_count)
-        values = {"tenant_id": tenant_id, "participant_id": erasure.participant_id}
-        session.execute(BLANK, values | {"after": erasure.blanked_count, "until": until})
+        values = {
+            "tenant_id": tenant_id,
+            "participant_id": erasure.participant_id,
+            "after": erasure.blanked_count,
+            "until": until,
+        }
+        rollups.blank(session, **values)
+        session.execute(BLANK, values)
         erasure.blanked_count = until
         if until == erasure.entry_count:
             session.delete(erasure)

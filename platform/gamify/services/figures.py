@@ -6,57 +6,28 @@ shows figures that must agree with each other asks for them in one `Database.sna
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from gamify.services.rollups import BEGINNING, KEY, MEASURES, OF_ENTRIES, QUARTER
+from gamify.services import quarters
+from gamify.services.measures import BEGINNING, KEY, MEASURES
+from gamify.services.quarters import END, SUMMED, Rollup
 
-A_QUARTER = timedelta(minutes=15)
-END = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)  # some quarters before the last instant there is
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"  # a range with two ends is what the planner takes for a small one
 
-SUMMED = """summed AS (
-    SELECT COALESCE(max(summed_until), TIMESTAMPTZ 'epoch') AS until FROM rollup_progress WHERE tenant_id = :tenant_id
-)"""
 # A single value, so that the tail is a range of the index; joined with, all of the ledger would be read.
 TAIL = f"e.tenant_id = :tenant_id AND e.id >= (SELECT first_entry_id(until) FROM summed) AND e.id < '{LAST_ID}'"  # noqa: S608  # our own names
 MOVED = f"""moved AS MATERIALIZED (
     SELECT DISTINCT e.participant_id AS id FROM ledger_entries AS e WHERE {TAIL}
 )"""  # noqa: S608  # our own names
-BETWEEN = f"""
-    WITH {SUMMED}
-    SELECT part.n, {", ".join(f"sum(part.{column})::bigint" for column in MEASURES)}
-    FROM (
-        SELECT width_bucket(quarter, CAST(:edges AS timestamptz[])) AS n, {", ".join(MEASURES)}
-        FROM ledger_quarters
-        WHERE tenant_id = :tenant_id AND quarter >= :first AND quarter < :last
-              AND quarter <> ALL (CAST(:cut AS timestamptz[])) AND (CAST(:key AS bigint) IS NULL OR api_key_id = :key)
-        UNION ALL
-        SELECT width_bucket(created_at, CAST(:edges AS timestamptz[])), {OF_ENTRIES}
-        FROM ledger_entries
-        WHERE tenant_id = :tenant_id
-              AND id >= (SELECT first_entry_id(GREATEST(summed.until, :first)) FROM summed) AND id < first_entry_id(:last)
-              AND {QUARTER} <> ALL (CAST(:cut AS timestamptz[])) AND (CAST(:key AS bigint) IS NULL OR {KEY} = :key)
-        GROUP BY 1
-        UNION ALL
-        SELECT width_bucket(created_at, CAST(:edges AS timestamptz[])), {OF_ENTRIES}
-        FROM unnest(CAST(:cut AS timestamptz[])) AS quarter
-        CROSS JOIN LATERAL (
-            SELECT * FROM ledger_entries
-            WHERE tenant_id = :tenant_id AND (CAST(:key AS bigint) IS NULL OR {KEY} = :key)
-                  AND id >= first_entry_id(GREATEST(quarter, :first))
-                  AND id < first_entry_id(LEAST(quarter + interval '15 minutes', :last))
-            OFFSET 0 -- planned by itself, as the small range that it is; a join would read the whole ledger
-        ) AS entry
-        GROUP BY 1
-    ) AS part
-    GROUP BY part.n
-"""  # noqa: S608  # our own names
+OF_KEY = "(CAST(:key AS bigint) IS NULL OR {key} = :key)"
+BETWEEN = Rollup(
+    "ledger_quarters", MEASURES, groups={}, which=OF_KEY.format(key="api_key_id"), whose=OF_KEY.format(key=KEY)
+).statement()
 # The offsets keep the planner from reading all participants for the sake of a few.
 TIERS = f"""
     WITH {SUMMED}, {MOVED}
@@ -148,24 +119,11 @@ def by_day(
 
 
 def between(session: Session, tenant_id: int, edges: Sequence[datetime], *, api_key_id: int | None = None) -> list[Sums]:
-    """Return the sums between each of the ascending `edges` and the next; an edge belongs to what comes after it.
-
-    Quarters in which an edge lies are read from the ledger, all others from the rollups.
-    """
-    instants = [min(max(edge.astimezone(UTC), BEGINNING), END) for edge in edges]
-    found = dict.fromkeys(pairwise(instants), Sums())
-    distinct = sorted(set(instants))
-    values = {
-        "tenant_id": tenant_id,
-        "edges": distinct,
-        "first": distinct[0],
-        "last": distinct[-1],
-        "cut": sorted({start for edge in distinct if (start := _quarter(edge)) != edge}),
-        "key": api_key_id,
-    }
-    for n, *row in session.execute(text(BETWEEN), values):
-        found[distinct[n - 1], distinct[n]] = Sums(*row)
-    return [found[pair] for pair in pairwise(instants)]
+    """Return the sums between each of the ascending `edges` and the next; an edge belongs to what comes after it."""
+    found = [Sums()] * (len(edges) - 1)
+    for n, row in quarters.between(session, tenant_id, BETWEEN, edges, key=api_key_id):
+        found[n] = Sums(*row)
+    return found
 
 
 def outstanding(session: Session, tenant_id: int, *, at: datetime | None = None) -> int:
@@ -183,8 +141,3 @@ def tier_counts(session: Session, tenant_id: int) -> list[TierCount]:
 def participant_count(session: Session, tenant_id: int) -> int:
     """Return how many participants there are."""
     return sum(tier.participant_count for tier in tier_counts(session, tenant_id))
-
-
-def _quarter(instant: datetime) -> datetime:
-    """The beginning of the quarter of an hour that an instant is in."""
-    return instant - (instant - BEGINNING) % A_QUARTER

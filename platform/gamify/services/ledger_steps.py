@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from gamify.models import LedgerEntry, LedgerQuarter, RollupProgress
 from gamify.services.entries import EPOCH, Filter, first_id, first_id_of, instant_of, internal_id
-from gamify.services.rollups import TYPES
+from gamify.services.measures import TYPES
 
 QUARTER = timedelta(minutes=15)
 QUARTERS_AT_ONCE = 100

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from gamify.models import LedgerEntry
 from gamify.services import figures
 from gamify.services.entries import EPOCH, Filter, conditions, first_id, first_id_of, instant_of, internal_id
-from gamify.services.figures import END
 from gamify.services.ledger_steps import Effort, Spent, last_before, steps
+from gamify.services.quarters import END
 
 
 class Totals(NamedTuple):

@@ -6,13 +6,16 @@ on how late this job is. Nothing can turn up behind `summed_until` (see migratio
 
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.orm import Session
 
 from gamify.db import LOCK_TIMEOUT, Database
 from gamify.errors import LockedByOthers
-from gamify.models import RollupProgress
+from gamify.models import Dimension, RollupProgress, Tenant
+from gamify.services.measures import BEGINNING, RANGE
+from gamify.services.rollup_parts import ADD_WORDS, BLANK_WORDS, ENLIST, NEW_WORDS, PARTS
 
 AT_ONCE = 20_000  # entries a transaction
 PATIENCE = 1.0  # s to wait for movements that had begun; of those who last longer, more can be said next time
@@ -20,81 +23,24 @@ PATIENCE_OF_ALL = 30.0  # the same when everything is derived anew
 POLL = 0.01  # s
 LOCKED_FOR = 10_000  # ms: longer than one share of the work can take
 AN_INSTANT = timedelta(microseconds=1)  # times of entries are no finer
-BEGINNING = datetime.fromisoformat("1970-01-01T00:00:00+00:00")  # ids of entries count from here
-
-TYPES = ("award", "deduct", "award_reversal", "deduct_reversal")
-# The columns of a quarter, and what they are of its entries.
-MEASURES = (
-    {f"{kind}_points": f"COALESCE(sum(abs(points)) FILTER (WHERE type = '{kind}'), 0)" for kind in TYPES}
-    | {f"{kind}_count": f"count(*) FILTER (WHERE type = '{kind}')" for kind in TYPES}
-    | {"joined_count": "count(*) FILTER (WHERE seq = 1)"}
-)
-OF_ENTRIES = ", ".join(f"{measure} AS {column}" for column, measure in MEASURES.items())
-QUARTER = "date_bin('15 minutes', created_at, TIMESTAMPTZ 'epoch')"
-KEY = "COALESCE(api_key_id, 0)"
-RANGE = "tenant_id = :tenant_id AND id >= first_entry_id(:since) AND id < first_entry_id(:until)"
+RULES = 2  # what follows from the ledger, and how; what older rules have made is derived anew
 
 WRITERS = text("SELECT ledger_writers(:tenant_id)")
 # A tenant that is being deleted gets no new rows. Where there is one, nothing is tried: a conflict would wait for its holder.
-START = text("""
-    INSERT INTO rollup_progress (tenant_id, planned_until)
-    SELECT id, clock_timestamp() FROM tenants
+START = text(f"""
+    INSERT INTO rollup_progress (tenant_id, planned_until, made_by, time_zone)
+    SELECT id, clock_timestamp(), {RULES}, time_zone FROM tenants
     WHERE id = :tenant_id AND status <> 'deleting' AND NOT EXISTS (SELECT FROM rollup_progress WHERE tenant_id = :tenant_id)
     ON CONFLICT DO NOTHING
-""")
+""")  # our own number
 # Where the entries begin that are too many for one transaction.
-REST = text(f"SELECT created_at FROM ledger_entries WHERE {RANGE} ORDER BY id OFFSET :most LIMIT 1")  # noqa: S608  # our own
-SUM_QUARTERS = text(f"""
-    INSERT INTO ledger_quarters AS q (tenant_id, quarter, api_key_id, {", ".join(MEASURES)})
-    SELECT :tenant_id, {QUARTER}, {KEY}, {OF_ENTRIES}
-    FROM ledger_entries WHERE {RANGE}
-    GROUP BY 2, 3 ORDER BY 2, 3
-    ON CONFLICT (tenant_id, quarter, api_key_id) DO UPDATE
-    SET {", ".join(f"{column} = q.{column} + excluded.{column}" for column in MEASURES)}
-""")  # noqa: S608  # our own names
-# Participants as they are now, with entries that are not summed yet, if there are any: then nobody looks at the standing.
-STAND = """
-    INSERT INTO participant_standings AS s (tenant_id, participant_id, tier, balance, total_earned, last_entry_at)
-    SELECT tenant_id, id, tier, balance, total_earned, last_entry_at
-    FROM participants AS p WHERE tenant_id = :tenant_id {whose} ORDER BY id
-"""
-MOVED = f"AND id IN (SELECT participant_id FROM ledger_entries WHERE {RANGE})"  # noqa: S608  # our own names
-STAND_MOVED = text(f"""
-    WITH moved AS (
-        {STAND.format(whose=MOVED)}
-        ON CONFLICT (tenant_id, participant_id) DO UPDATE SET
-            tier = excluded.tier, balance = excluded.balance, total_earned = excluded.total_earned,
-            last_entry_at = excluded.last_entry_at
-        RETURNING old.tier AS old_tier, old.balance AS old_balance, new.tier AS new_tier, new.balance AS new_balance
-    ), change AS (
-        SELECT old_tier AS tier, -1 AS participants, -old_balance AS points FROM moved WHERE old_tier IS NOT NULL
-        UNION ALL
-        SELECT new_tier, 1, new_balance FROM moved
-    )
-    INSERT INTO tier_standings AS t (tenant_id, tier, participant_count, points)
-    SELECT :tenant_id, tier, sum(participants), sum(points) FROM change GROUP BY tier ORDER BY tier
-    ON CONFLICT (tenant_id, tier) DO UPDATE SET
-        participant_count = t.participant_count + excluded.participant_count, points = t.points + excluded.points
-""")  # noqa: S608  # our own names
-ENLIST = text("""
-    WITH stood AS (
-        INSERT INTO participant_standings (tenant_id, participant_id, tier, balance, total_earned, last_entry_at)
-        VALUES (:tenant_id, :participant_id, :tier, 0, 0, :beginning)
-        RETURNING tier
-    )
-    INSERT INTO tier_standings AS t (tenant_id, tier, participant_count, points) SELECT :tenant_id, tier, 1, 0 FROM stood
-    ON CONFLICT (tenant_id, tier) DO UPDATE SET participant_count = t.participant_count + 1
-""")
-STAND_ALL = text(STAND.format(whose=""))
-FORGET_TIERS = text("DELETE FROM tier_standings WHERE tenant_id = :tenant_id")
-FORGET = (
-    FORGET_TIERS,
-    text("DELETE FROM participant_standings WHERE tenant_id = :tenant_id"),
-    text("DELETE FROM ledger_quarters WHERE tenant_id = :tenant_id"),
-)
-COUNT_TIERS = text("""
-    INSERT INTO tier_standings (tenant_id, tier, participant_count, points)
-    SELECT :tenant_id, tier, count(*), sum(balance) FROM participant_standings WHERE tenant_id = :tenant_id GROUP BY tier
+REST = text(f"SELECT created_at FROM ledger_entries WHERE {RANGE} ORDER BY id OFFSET :most LIMIT 1")  # our own
+# Whether something is not summed, after so many entries.
+TAIL = text("""
+    SELECT EXISTS (
+        SELECT FROM ledger_entries WHERE tenant_id = :tenant_id AND id >= first_entry_id(:since)
+        ORDER BY id OFFSET :skipped LIMIT 1
+    ) OR :skipped = 0 AND EXISTS (SELECT FROM tier_changes WHERE tenant_id = :tenant_id AND at >= :since)
 """)
 
 
@@ -109,10 +55,14 @@ def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
     has made meanwhile is none for which this one has waited.
     """
     with database.transaction(tenant_id) as session:
-        if not has_tail(session, tenant_id):
+        is_outdated = not is_current(session, tenant_id)
+        if not is_outdated and not has_tail(session, tenant_id):
             return False
         session.execute(START, {"tenant_id": tenant_id})
-        planned = _plan(session, tenant_id)
+        planned = None if is_outdated else _plan(session, tenant_id)
+    if is_outdated:
+        rebuild(database, tenant_id)
+        return True
     if planned is None or not _writers_have_ended(database, tenant_id, patience=PATIENCE):
         return True
     with database.transaction(tenant_id) as session:
@@ -146,10 +96,14 @@ def rebuild(database: Database, tenant_id: int) -> None:
 def derive(session: Session, tenant_id: int, *, until: datetime) -> None:
     """Derive everything anew from the entries before `until`, which must be all of them that there will ever be."""
     progress = hold(session, tenant_id)
-    values = {"tenant_id": tenant_id, "since": BEGINNING, "until": until}
-    for statement in (*FORGET, SUM_QUARTERS, STAND_ALL, COUNT_TIERS):
-        session.execute(statement, values)
+    progress.time_zone = session.scalars(_time_zone(tenant_id)).one()
+    values = _range(progress, since=BEGINNING, until=until)
+    for part in PARTS:
+        for table in part.tables:
+            session.execute(text(f"DELETE FROM {table} WHERE tenant_id = :tenant_id"), values)  # our own names
+        session.execute(part.make, values)
     progress.planned_until, progress.summed_until = max(progress.planned_until, until), until
+    progress.made_by = RULES
     session.flush()
 
 
@@ -168,12 +122,37 @@ def enlist(session: Session, tenant_id: int, number: int, *, tier: int) -> None:
     session.execute(ENLIST, values)
 
 
+def blank(session: Session, tenant_id: int, participant_id: int, *, after: int, until: int) -> None:
+    """Take the words of a person's entries after < seq ≤ until out of what is summed, before they are blanked."""
+    progress = hold(session, tenant_id)
+    values = {"tenant_id": tenant_id, "participant_id": participant_id, "after": after, "until": until}
+    for statement in BLANK_WORDS:
+        session.execute(statement, values | {"summed_until": progress.summed_until})
+
+
+def add_dimension(session: Session, dimension: Dimension) -> None:
+    """Break down by a dimension what is summed already, in one piece with its being ready: later entries are as they come."""
+    progress = hold(session, dimension.tenant_id)
+    dimension.is_ready = True
+    session.flush()
+    values = _range(progress, since=BEGINNING, until=progress.summed_until) | {"dimension": dimension.number}
+    for statement in (NEW_WORDS, ADD_WORDS):
+        session.execute(statement, values)
+
+
 def has_tail(session: Session, tenant_id: int, *, longer_than: int = 0) -> bool:
-    """Whether more entries than that are not summed."""
+    """Whether more entries than that are not summed, or (for 0) any change of a tier."""
     summed_until = session.scalar(select(RollupProgress.summed_until).where(RollupProgress.tenant_id == tenant_id))
     values = {"tenant_id": tenant_id, "since": summed_until or BEGINNING, "skipped": longer_than}
-    tail = "SELECT 1 FROM ledger_entries WHERE tenant_id = :tenant_id AND id >= first_entry_id(:since)"
-    return session.scalar(text(f"{tail} ORDER BY id OFFSET :skipped LIMIT 1"), values) is not None
+    found: bool = session.scalars(TAIL, values).one()
+    return found
+
+
+def is_current(session: Session, tenant_id: int) -> bool:
+    """Whether everything was made by the rules that there are now, with the days of the tenant's zone."""
+    made = select(RollupProgress.made_by, RollupProgress.time_zone).where(RollupProgress.tenant_id == tenant_id)
+    found = session.execute(made).one_or_none()
+    return found is None or tuple(found) == (RULES, session.scalar(_time_zone(tenant_id)))
 
 
 def _plan(session: Session, tenant_id: int) -> datetime | None:
@@ -204,15 +183,25 @@ def _sum(session: Session, tenant_id: int, *, until: datetime, most: int) -> boo
         return True
     if progress.summed_until >= until:
         return False  # another process was faster
-    values = {"tenant_id": tenant_id, "since": progress.summed_until}
-    rest: datetime | None = session.scalar(REST, values | {"until": until, "most": most})
+    values = _range(progress, since=progress.summed_until, until=until)
+    rest: datetime | None = session.scalar(REST, values | {"most": most})
     if rest is not None:  # all of an instant belong together
-        until = max(rest, progress.summed_until + AN_INSTANT)
-    for statement in (SUM_QUARTERS, STAND_MOVED):
-        session.execute(statement, values | {"until": until})
+        until = values["until"] = max(rest, progress.summed_until + AN_INSTANT)
+    for part in PARTS:
+        session.execute(part.add, values)
     progress.summed_until = until
     session.flush()
     return rest is not None
+
+
+def _range(progress: RollupProgress, *, since: datetime, until: datetime) -> dict[str, Any]:
+    """What statements of `rollup_parts` are told."""
+    of = {"tenant_id": progress.tenant_id, "zone": progress.time_zone, "dimension": None}
+    return of | {"since": since, "until": until}
+
+
+def _time_zone(tenant_id: int) -> Select[str]:
+    return select(Tenant.time_zone).where(Tenant.id == tenant_id)
 
 
 def _progress(tenant_id: int) -> Select[RollupProgress]:

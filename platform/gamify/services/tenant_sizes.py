@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from gamify.db import Database
 from gamify.models import RequestMonth, Tenant
 from gamify.services import figures, tenants
-from gamify.services.figures import END
-from gamify.services.rollups import BEGINNING
+from gamify.services.measures import BEGINNING
+from gamify.services.quarters import END
 
 
 @dataclass(frozen=True, slots=True)
