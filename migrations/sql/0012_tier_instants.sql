@@ -17,13 +17,13 @@ BEGIN
         FOR NO KEY UPDATE
     ) AS due;
     IF ladder.basis = 'lifetime' AND in_cause = 'published' THEN
-        moved_count := tier_put_plain(in_tenant, ladder, locked, tier_instant(in_tenant));
+        moved_count := tier_put_plain(in_tenant, ladder, locked, tier_instant(in_tenant, NULL));
     END IF;
     FOR holder IN
         SELECT p.* FROM unnest(locked) AS due (id) JOIN participants AS p ON p.tenant_id = in_tenant AND p.id = due.id
         WHERE tier_is_due(in_tenant, ladder, p, in_cause)
     LOOP
-        instant := tier_instant(in_tenant);
+        instant := tier_instant(in_tenant, holder.last_entry_at);
         settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, in_cause = 'published');
         moved_count := moved_count + tier_put(
             in_tenant, ladder, holder, settled, instant, in_cause, holder.entry_count, false, NULL, NULL)::integer;
@@ -44,7 +44,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(1, hashint8(in_tenant));
     SELECT * INTO ladder FROM ladders WHERE tenant_id = in_tenant ORDER BY version DESC LIMIT 1;
     IF NOT (ladder.is_settled OR holder.ladder_version = ladder.version) THEN
-        instant := tier_instant(in_tenant);
+        instant := tier_instant(in_tenant, holder.last_entry_at);
         settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, true);
         PERFORM tier_put(
             in_tenant, ladder, holder, settled, instant, 'published', holder.entry_count, false, NULL, NULL);
@@ -65,7 +65,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(1, hashint8(in_tenant));
     SELECT * INTO ladder FROM ladders WHERE tenant_id = in_tenant ORDER BY version DESC LIMIT 1;
     holder.is_held := true; -- or was until now
-    instant := tier_instant(in_tenant);
+    instant := tier_instant(in_tenant, holder.last_entry_at);
     settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, false);
     PERFORM tier_put(in_tenant, ladder, holder, settled, instant, in_cause, holder.entry_count, false,
                      in_reason, in_changed_by);

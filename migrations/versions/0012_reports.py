@@ -1,5 +1,6 @@
 """What reports need beside sums of quarters: tiers, words, days, sizes; costs of points and saved reports."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP INDEX ledger_entries_rises_idx")
     op.execute("DROP INDEX tier_changes_at_idx")
-    run(script("0012_tier_instants.sql").replace("tier_instant(in_tenant)", "clock_timestamp()"))
+    run(
+        re.sub(r"tier_instant\(in_tenant, [a-z_.]+\)", "clock_timestamp()", script("0012_tier_instants.sql"), flags=re.IGNORECASE)
+    )
     op.execute(f"DROP FUNCTION {', '.join(FUNCTIONS)}")
     for table in reversed(TABLES):
         op.drop_table(table)
@@ -90,14 +93,13 @@ def create_words() -> None:
 
 
 def create_settings() -> None:
-    made = sa.Column("created_at", INSTANT, server_default=sa.text("now()"), nullable=False)
     create(
         "dimensions",
         [("number", SMALL)],
         [
             sa.Column("metadata_key", WORDS, nullable=False),
             sa.Column("is_ready", sa.Boolean(), server_default=sa.false(), nullable=False),
-            made,
+            created_at(),
             sa.UniqueConstraint("tenant_id", "metadata_key", name="dimensions_tenant_id_metadata_key_key"),
             sa.CheckConstraint("number BETWEEN 1 AND 3", name="dimensions_number_check"),
         ],
@@ -119,11 +121,15 @@ def create_settings() -> None:
         sa.Column("kind", WORDS, nullable=False),
         sa.Column("query", WORDS, nullable=False),
         sa.Column("saved_by", WORDS, nullable=False),
-        made.copy(),
+        created_at(),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="saved_reports_tenant_id_fkey"),
         sa.PrimaryKeyConstraint("tenant_id", "id", name="saved_reports_pkey"),
         sa.UniqueConstraint("tenant_id", "name", name="saved_reports_tenant_id_name_key"),
     )
+
+
+def created_at() -> sa.Column:
+    return sa.Column("created_at", INSTANT, server_default=sa.text("now()"), nullable=False)
 
 
 def secure(table: str) -> None:

@@ -111,10 +111,12 @@ class Plain:
             if is_entry < 2**63:
                 self.move(row.at, tier, who, row.number_after, balance[who])
                 continue
-            self.move(row.created_at, tier, who, row[9], balance[who])
-            self.movements.append((row.created_at, row[9], row.type, row.points))
+            is_silent = row.type in {"deduct", "deduct_reversal"} and row[9] == row[10]
+            before, after = (tier[who], tier[who]) if is_silent else (row[9], row[10])
+            self.move(row.created_at, tier, who, before, balance[who])
+            self.movements.append((row.created_at, before, row.type, row.points))
             balance[who] = row.balance_after
-            self.move(row.created_at, tier, who, row[10], balance[who])
+            self.move(row.created_at, tier, who, after, balance[who])
 
     def move(self, at: datetime, tier: dict[int, int], who: int, to: int, points: int) -> None:
         if tier.get(who, -1) != to:
@@ -196,8 +198,8 @@ def assert_groups_tie(session, story: Story, span: Span, plain: Plain) -> None:
         rest = sum((expected.pop(word) for word in long), Sums())
         told = {(word, False): sums for word, sums in expected.items()} | ({(None, True): rest} if long else {})
         assert found == told
-    keys = {group.name: group.sums for group in roll_forward.by_key(session, story.id, span)}
-    assert sum((sums.entry_count for sums in keys.values()), 0) == sum(s.entry_count for s in plain.sums_by(span, 8).values())
+    keys = [group.sums for group in roll_forward.by_key(session, story.id, span)]
+    assert sorted(sums.entry_count for sums in keys) == sorted(sums.entry_count for sums in plain.sums_by(span, 8).values())
 
 
 def assert_activity_ties(session, story: Story, plain: Plain) -> None:
@@ -208,7 +210,7 @@ def assert_activity_ties(session, story: Story, plain: Plain) -> None:
         for day, count in activity.active(session, story.id, of_unit):
             last = min(Span(day, day + timedelta(days=40), unit, ZONE).periods[0].last, span.last)
             assert count == len({e[0] for e in plain.entries if day <= e.created_at.date() <= last}), (unit, day)
-    begun = {e[0]: e.created_at.date().replace(day=1) for e in plain.entries if e.seq == 1}
+    begun = {e[0]: e.created_at.date().replace(day=1) for e in plain.entries if e.seq == 1 and e.created_at.date() <= span.last}
     for cohort in activity.cohorts(session, story.id, span):
         assert cohort.size == len([who for who, month in begun.items() if month == cohort.month])
     sizes = activity.award_sizes(session, story.id, span)

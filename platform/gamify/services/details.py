@@ -118,7 +118,7 @@ def _place(session: Session, participant: Participant) -> None:
         session.execute(update(P).where(*whom).values(tier=tier, ladder_version=newest.version))
         told = {"tenant_id": tenant_id, "participant_id": participant.id, "after_seq": 0, "cause": "registered"}
         told |= {"number_before": 0, "number_after": tier, "is_kept": False, "ladder_version": newest.version}
-        session.execute(insert(TierChange).values(**told, at=func.tier_instant(tenant_id)))
+        session.execute(insert(TierChange).values(**told, at=func.tier_instant(tenant_id, None)))
     rollups.enlist(session, tenant_id, participant.id, tier=tier)
 
 

@@ -19,20 +19,35 @@ from gamify.services.figures import Sums
 from gamify.services.measures import BEGINNING, KEY, MEASURES, MOVEMENTS, TYPES
 from gamify.services.quarters import ENTRIES, Rollup
 from gamify.services.reports.span import Period, Span
-from gamify.services.rollup_parts import FLOW, FLOW_MEASURES, NO_WORD, NOBODY, OTHER_WORDS, REASONS, WORD, WORD_ID
+from gamify.services.rollup_parts import (
+    FLOW,
+    FLOW_MEASURES,
+    LONGEST_WORD,
+    MOST_WORDS,
+    NOBODY,
+    OTHER_WORDS,
+    REASONS,
+    WORD,
+    WORD_ID,
+)
 
 TENANT, BY_TIER, BY_KEY, BY_REASON, METADATA = "tenant", "tier", "key", "reason", "metadata."
 MOST_GROUPS = 50  # shown by themselves; the rest is one more
 
 KEYS = Rollup("ledger_quarters", MEASURES, groups={"api_key_id": KEY}).statement()
 _SAID = f"""(
-    SELECT e.*, {WORD_ID} AS word_id
+    SELECT e.*, {WORD_ID} AS word_id, CASE WHEN w.id IS NULL AND char_length({WORD}) <= {LONGEST_WORD} THEN {WORD} END AS new_word
     FROM {ENTRIES}
     CROSS JOIN (SELECT CAST(:dimension AS smallint) AS number, CAST(:metadata_key AS text) AS metadata_key) AS d
     LEFT JOIN words AS w ON w.tenant_id = :tenant_id AND w.dimension = d.number AND w.word = {WORD}
 ) AS said"""
 WORDS = Rollup(
-    "word_quarters", MOVEMENTS, groups={"word_id": "word_id"}, source=_SAID, which="dimension = :dimension"
+    "word_quarters",
+    MOVEMENTS,
+    groups={"word_id": "word_id", "new_word": "new_word"},  # which has no id until it is summed
+    source=_SAID,
+    which="dimension = :dimension",
+    stored={"new_word": "NULL::text"},
 ).statement()
 EVENTS = "tier_events(:tenant_id, {since}, {until}) AS event"
 TIERS = Rollup("tier_quarters", MOVEMENTS, groups={"tier": "tier_before"}, source=EVENTS, whose="type IS NOT NULL").statement()
@@ -109,11 +124,13 @@ def by_key(session: Session, tenant_id: int, span: Span) -> Sequence[Group]:
 def by_word(session: Session, tenant_id: int, span: Span, *, dimension: int) -> Sequence[Group]:
     """Return what has moved by each reason (dimension 0) or value of a member of the metadata, the most first."""
     values = {"dimension": dimension, "metadata_key": metadata_key(session, tenant_id, dimension)}
-    found = {row[0]: _sums(row[1:]) for _, row in quarters.between(session, tenant_id, WORDS, [span.since, span.until], **values)}
-    words = {word.id: word.word for word in session.scalars(select(Word).where(Word.tenant_id == tenant_id, Word.id.in_(found)))}
-    others = found.pop(OTHER_WORDS, None)
-    groups = [Group(None if number == NO_WORD else words[number], sums) for number, sums in found.items()]
-    return _most_first(groups, rest=others)
+    known = {word.id: word.word for word in session.scalars(select(Word).filter_by(tenant_id=tenant_id, dimension=dimension))}
+    sums: dict[tuple[str | None, bool], Sums] = defaultdict(Sums)
+    for _, (number, new, *row) in quarters.between(session, tenant_id, WORDS, [span.since, span.until], **values):
+        is_rest = number == OTHER_WORDS and (new is None or len(known) >= MOST_WORDS)
+        sums[None if is_rest else new or known.get(number), is_rest] += _sums(row)
+    rest = sums.pop((None, True), None)
+    return _most_first([Group(name, each) for (name, _), each in sums.items()], rest=rest)
 
 
 def by_tier(session: Session, tenant_id: int, span: Span) -> Sequence[TierRow]:
