@@ -22,9 +22,10 @@ from gamify.config import LOOPBACK, Settings
 from gamify.db import act_as
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers, _valkey_binary
-from gamify.models import LadderDraft, Participant, RequestMonth
+from gamify.models import LadderDraft, Participant, PointCost, RequestMonth, SavedReport, Word
 from gamify.services import api_keys, details, erasures, holds, recalculations, rollups, tenants, tiers, verification
 from gamify.services.audit import SYSTEM
+from gamify.services.reports import dimensions
 from sqlalchemy import select, text
 
 from tests import secrets_issued
@@ -122,6 +123,10 @@ class TenantUnderTest:
             rollups.rebuild(self.here.database, tenant_id)
             with self.here.database.transaction(tenant_id) as session:
                 session.add(RequestMonth(tenant_id=tenant_id, month=date(2026, 2, 1), request_count=3))
+                session.add(PointCost(tenant_id=tenant_id, valid_from=date(2026, 1, 1), cost=1, currency="EUR"))
+                session.add(SavedReport(tenant_id=tenant_id, name="mine", kind="roll-forward", query="", saved_by="ana"))
+                dimensions.declare(session, tenant_id, "order_id", actor=SYSTEM)
+                session.add(Word(tenant_id=tenant_id, dimension=2, word="a word that nobody says"))
                 session.add(LadderDraft(tenant_id=tenant_id, revision=1, based_on=1, content={}, changed_by="ana"))
                 recalculations.begin(session, tenant_id)
                 somebody = select(Participant.external_id).where(Participant.tenant_id == tenant_id).limit(1)
