@@ -19,6 +19,7 @@ SMALL = 10_000
 ENTRIES_EACH = 10
 TIMES = 15
 MOST_GROWTH, MOST_SECONDS, MOST_BYTES = 5.0, 0.4, 150_000
+MOST_GROWTH_OF_REPORTS = 2.0
 LITTLE = 0.005  # seconds; growth of what takes less says nothing
 ADMIN = "admin@demo.example"
 TOKEN = re.compile(r'name="csrf_token"\s+value="([^"]+)"')
@@ -48,6 +49,19 @@ def pages() -> dict[str, str]:
         "people": "/dashboard/people",
         "audit log": "/dashboard/audit",
         "settings": "/dashboard/settings",
+    } | {
+        f"report: {name}": f"/dashboard/reports{path}"
+        for name, path in {
+            "roll-forward of a month": f"?from={month}&to={today}&unit=day",
+            "roll-forward of a year": f"?from={year}&to={today}&unit=month",
+            "roll-forward by tier": f"?from={year}&to={today}&unit=month&by=tier",
+            "roll-forward by reason": f"?from={year}&to={today}&unit=month&by=reason",
+            "roll-forward by key": f"?from={year}&to={today}&unit=month&by=key",
+            "roll-forward against a year before": f"?from={month}&to={today}&unit=day&compare=year",
+            "liability": f"/liability?from={year}&to={today}&unit=month",
+            "tiers": f"/tiers?from={year}&to={today}&unit=month",
+            "behaviour": f"/activity?from={year}&to={today}&unit=month",
+        }.items()
     }
 
 
@@ -128,10 +142,15 @@ def _sent(client: httpx.Client, address: str) -> int:
 def _judge(small: Figures, large: Figures) -> list[dict]:
     slowest = max(large.seconds, key=lambda name: large.seconds[name])
     growth = {name: seconds / max(small.seconds[name], LITTLE) for name, seconds in large.seconds.items()}
+    reports = {name: times for name, times in growth.items() if name.startswith("report:")}
     grown = max(growth, key=lambda name: growth[name])
+    report = max(reports, key=lambda name: reports[name])
     return [
         _bar(f"milliseconds of the slowest page ({slowest})", large.seconds[slowest] * 1000, MOST_SECONDS * 1000),
         _bar(f"times that a page grows from {SMALL:,} participants ({grown})", growth[grown], MOST_GROWTH),
+        _bar(
+            f"times that a report grows from {SMALL * ENTRIES_EACH:,} entries ({report})", reports[report], MOST_GROWTH_OF_REPORTS
+        ),
         _bar("bytes of the first page", large.first_bytes, MOST_BYTES),
     ]
 
