@@ -8,14 +8,14 @@ DROP FUNCTION tier_put_plain;
 CREATE FUNCTION tier_put_plain(in_tenant bigint, in_ladder ladders, in_locked bigint[], in_at timestamptz)
 RETURNS bigint LANGUAGE sql AS $$
     WITH due AS (
-        SELECT p.id, tier, entry_count, COALESCE(in_ladder.floors[tier], 0) AS held,
+        SELECT p.id, tier, entry_count, GREATEST(in_at, last_entry_at) AS at, COALESCE(in_ladder.floors[tier], 0) AS held,
                width_bucket(total_earned, in_ladder.thresholds) AS earned,
                in_ladder.falling = 'keep' OR in_ladder.falling = 'keep_until' AND in_at < in_ladder.kept_until AS is_spared
         FROM unnest(in_locked) AS locked (id) JOIN participants AS p ON p.tenant_id = in_tenant AND p.id = locked.id
         WHERE NOT is_held AND ladder_version <> in_ladder.version
               AND tier <> COALESCE(in_ladder.numbers[width_bucket(total_earned, in_ladder.thresholds)], 0)
     ), settled AS MATERIALIZED (
-        SELECT id, tier, entry_count, is_spared AND held > earned AS is_kept,
+        SELECT id, tier, entry_count, at, is_spared AND held > earned AS is_kept,
                COALESCE(in_ladder.numbers[CASE WHEN is_spared THEN GREATEST(earned, held) ELSE earned END], 0) AS number
         FROM due
     ), kept AS (
@@ -23,7 +23,7 @@ RETURNS bigint LANGUAGE sql AS $$
         SELECT in_tenant, id, 'keep', number, in_ladder.kept_until FROM settled WHERE is_kept
     ), told AS (
         INSERT INTO tier_changes (tenant_id, participant_id, after_seq, at, cause, ladder_version, number_before, number_after, is_kept)
-        SELECT in_tenant, id, entry_count, in_at, 'published', in_ladder.version, tier, number, is_kept
+        SELECT in_tenant, id, entry_count, at, 'published', in_ladder.version, tier, number, is_kept
         FROM settled WHERE number <> tier OR is_kept
     ), put AS (
         UPDATE participants AS p SET tier = s.number, ladder_version = in_ladder.version, is_held = s.is_kept
@@ -34,7 +34,8 @@ $$;
 
 -- Put participants of a range of ids, (in_after, in_until], where the ladder in force has them: all who are not settled on
 -- it ('published'), or all whose points have run out ('requalified'). Standings follow; the caller holds the rollups.
--- Rows are locked first, in the ledger's order. Returns how many moved.
+-- Rows are locked first, in the ledger's order. No change is dated before the entry that it comes after, whichever way the
+-- clock was set. Returns how many moved.
 CREATE OR REPLACE FUNCTION tier_recalculate(in_tenant bigint, in_after bigint, in_until bigint, in_cause text) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -59,7 +60,7 @@ BEGIN
         SELECT p.* FROM unnest(locked) AS due (id) JOIN participants AS p ON p.tenant_id = in_tenant AND p.id = due.id
         WHERE tier_is_due(in_tenant, ladder, p, in_cause)
     LOOP
-        instant := clock_timestamp();
+        instant := GREATEST(clock_timestamp(), holder.last_entry_at);
         settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, in_cause = 'published');
         moved_count := moved_count + tier_put(
             in_tenant, ladder, holder, settled, instant, in_cause, holder.entry_count, false, NULL, NULL)::integer;

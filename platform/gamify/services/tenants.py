@@ -41,7 +41,7 @@ def create(session: Session, *, slug: str, name: str, actor: Actor) -> Tenant:
     session.flush()
     for tenant in (live, sandbox):
         act_as(session, tenant.id)
-        tiers.replace(session, tenant.id, STARTER_TIERS, actor=actor)
+        tiers.put(session, tenant.id, STARTER_TIERS, {}, policy=tiers.MOVE_NOW, actor=actor, is_settled=True)
     _record(session, live, actor, "create", after={"name": name})
     return live
 
