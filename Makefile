@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 VENDOR := dashboard/static/vendor
-WORKERS ?= $(shell echo $$((2 * $$(nproc))))  # most tests wait for processes of their own
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))  # some tests wait for processes of their own
 LOCK := $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 .PHONY: run setup test test-long check format audit bench screenshots lock clean

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.harness import Server, TenantUnderTest
 
 # Not that what is valid is accepted: a key that stands for another request and too few points refuse that, rightly.
@@ -33,6 +35,13 @@ def run(server: Server, tenant: TenantUnderTest, folder: Path, *arguments: str) 
     return subprocess.run(command, cwd=folder, env=alone, capture_output=True, text=True, timeout=110, check=False)
 
 
+def test_every_example_is_answered_as_the_document_says(server: Server, tenant: TenantUnderTest, tmp_path: Path):
+    tried = run(server, tenant, tmp_path, "--phases", "examples")
+
+    assert tried.returncode == 0, tried.stdout[-20_000:] + tried.stderr
+
+
+@pytest.mark.long
 def test_nothing_it_tries_is_answered_outside_the_document(server: Server, tenant: TenantUnderTest, tmp_path: Path):
     tried = run(server, tenant, tmp_path, "--phases", "examples,coverage,fuzzing", "--max-examples", "15")
 

@@ -120,6 +120,7 @@ def test_commands_join_a_server_that_runs_and_leave_it_running(alone):
     assert refused.status_code == 401
 
 
+@pytest.mark.long
 def test_a_killed_command_does_not_keep_anybody_from_working(alone):
     server = serve(alone)
     end(server, signal.SIGKILL)
@@ -144,6 +145,7 @@ def test_killed_servers_come_back_with_everything(alone):
     assert "acme" in prints(alone, "tenants", "list")
 
 
+@pytest.mark.long
 def test_demo_keeps_its_keys_and_prints_them_again(alone):
     first = prints(alone, "demo")
     again = prints(alone, "demo")
@@ -153,6 +155,7 @@ def test_demo_keeps_its_keys_and_prints_them_again(alone):
     assert stat.S_IMODE((alone.data_dir / "demo.json").stat().st_mode) == 0o600
 
 
+@pytest.mark.long
 def test_a_very_long_folder_works_and_leaves_nothing_elsewhere(settings, data_dir, monkeypatch):
     elsewhere = data_dir / "tmp"
     elsewhere.mkdir(mode=0o711)
@@ -166,6 +169,7 @@ def test_a_very_long_folder_works_and_leaves_nothing_elsewhere(settings, data_di
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.long
 def test_another_copy_runs_beside_it(settings, alone, data_dir):
     server = serve(alone)
     try:

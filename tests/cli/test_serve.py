@@ -81,7 +81,14 @@ def test_one_line_says_where_it_is_ready(serve):
     assert (out, err, server.process.returncode) == ("", "", 0)
 
 
-@pytest.mark.parametrize(("sent", "to_all"), [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGINT, True)])
+@pytest.mark.parametrize(
+    ("sent", "to_all"),
+    [
+        (signal.SIGTERM, False),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.long),
+        (signal.SIGINT, True),
+    ],
+)
 def test_a_signal_ends_it_and_leaves_no_process(serve, sent, to_all):
     server = serve("--workers", "2")
     first_line(server)
@@ -98,6 +105,7 @@ def test_a_signal_ends_it_and_leaves_no_process(serve, sent, to_all):
     assert alive(pids) == set()
 
 
+@pytest.mark.long
 def test_ctrl_c_while_workers_start_ends_it_quietly(serve):
     server = serve("--workers", "4")
     first_line(server)  # the first is ready, the others hardly
@@ -108,6 +116,7 @@ def test_ctrl_c_while_workers_start_ends_it_quietly(serve):
     assert (out, err, server.process.returncode) == ("", "", 0)
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_replaced(serve):
     server = serve("--workers", "1")
     first_line(server)

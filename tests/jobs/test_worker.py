@@ -39,6 +39,7 @@ def test_a_killed_workers_job_is_taken_up_again_within_a_minute(jobs, start):
     assert jobs.marks("batches") == 60
 
 
+@pytest.mark.long
 def test_a_worker_that_is_stopped_lets_go_of_its_job_and_the_next_goes_on(jobs, start):
     stopped = start().await_ready()
     job_id = jobs.defer("example_steps", name="batches", count=100)
@@ -55,6 +56,7 @@ def test_a_worker_that_is_stopped_lets_go_of_its_job_and_the_next_goes_on(jobs, 
     assert jobs.marks("batches") == 100
 
 
+@pytest.mark.long
 def test_a_job_that_does_not_let_go_holds_up_the_end_ten_seconds_at_most(jobs, start):
     stopped = start().await_ready()
     job_id = jobs.defer("example_stubborn", name="stubborn")
@@ -149,6 +151,7 @@ def test_a_job_that_this_release_does_not_know_is_left_for_a_newer_worker(jobs, 
     assert jobs.status(unknown) == "todo"
 
 
+@pytest.mark.long
 def test_a_database_that_is_away_at_the_start_and_in_between_is_waited_for(jobs, quiet, start):
     name = quiet.database_url.split("/")[3].split("?")[0]
     with psycopg.connect(quiet.database_url.replace(f"/{name}?", "/postgres?"), autocommit=True) as admin:

@@ -26,9 +26,8 @@ METADATA = (None, {"order_id": "ord_1", "n": 1}, {"order_id": "ord_2", "a.b": "x
 PEOPLE = ("ana", "bo/b?", "=1+1")
 TINY = Effort(entries=7, seconds=60, step=3)
 FAST = [Phase.explicit, Phase.reuse, Phase.generate]  # shrinking would take minutes
-SMALL_SETTINGS = settings(
-    max_examples=25, deadline=None, phases=FAST, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SOME = settings(max_examples=8, deadline=None, phases=FAST, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(SOME, max_examples=60)
 
 PLAIN = """
     SELECT e.id, e.type, e.points, e.created_at FROM ledger_entries AS e JOIN participants AS p
@@ -176,9 +175,20 @@ def world(here: Deployment) -> World:
     return World(here)
 
 
-@SMALL_SETTINGS
+@SOME
 @given(data=st.data())
 def test_pages_totals_and_files_agree_with_plain_sql(world: World, data):
+    agree(world, data)
+
+
+@pytest.mark.long
+@MANY
+@given(data=st.data())
+def test_pages_totals_and_files_agree_with_plain_sql_at_length(world: World, data):
+    agree(world, data)
+
+
+def agree(world: World, data) -> None:
     world.forget()
     events = data.draw(histories(world.keys, world.users))
     write(world.here, world.tenant.id, events)

@@ -216,7 +216,7 @@ def any_policy(random: Random) -> Policy:
     return Policy(random.choice(("now", "now", "next_award")), falling, until)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=pytest.mark.long if n >= 12 else ()) for n in range(40)])
 def test_publishing_does_to_each_participant_what_the_preview_says(here, seed):
     random, t = Random(seed), new_tenant(here)  # repeatable on purpose
     people = [f"p{n}" for n in range(12)]

@@ -261,7 +261,7 @@ def drive(clock: Clock, *, examples: int, steps: int = 40) -> None:
 
 
 def test_tiers_follow_from_what_has_happened(clock: Clock):
-    drive(clock, examples=25)
+    drive(clock, examples=12)
 
 
 @pytest.mark.long

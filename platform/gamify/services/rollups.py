@@ -58,7 +58,7 @@ def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
         is_outdated = not is_current(session, tenant_id)
         if not is_outdated and not has_tail(session, tenant_id):
             return False
-        session.execute(START, {"tenant_id": tenant_id})
+        start(session, tenant_id)
         planned = None if is_outdated else _plan(session, tenant_id)
     if is_outdated:
         rebuild(database, tenant_id)
@@ -107,10 +107,15 @@ def derive(session: Session, tenant_id: int, *, until: datetime) -> None:
     session.flush()
 
 
+def start(session: Session, tenant_id: int) -> None:
+    """Let a tenant have rollups from now on; what has them already keeps them."""
+    session.execute(START, {"tenant_id": tenant_id})
+
+
 def hold(session: Session, tenant_id: int) -> RollupProgress:
     """Keep the rollups of a tenant from being advanced until the transaction ends; no movement waits for that."""
     session.execute(text(f"SET LOCAL lock_timeout = {LOCKED_FOR}"))
-    session.execute(START, {"tenant_id": tenant_id})
+    start(session, tenant_id)
     progress = session.scalars(_progress(tenant_id).with_for_update().execution_options(populate_existing=True)).one()
     session.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}"))
     return progress

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from gamify.db import act_as
 from gamify.errors import Conflict, FieldError, Invalid, NotFound
 from gamify.models import Tenant
-from gamify.services import audit, tiers, zones
+from gamify.services import audit, rollups, tiers, zones
 from gamify.services.audit import Actor
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -41,7 +41,8 @@ def create(session: Session, *, slug: str, name: str, actor: Actor) -> Tenant:
     session.flush()
     for tenant in (live, sandbox):
         act_as(session, tenant.id)
-        tiers.replace(session, tenant.id, STARTER_TIERS, actor=actor)
+        rollups.start(session, tenant.id)
+        tiers.put(session, tenant.id, STARTER_TIERS, {}, policy=tiers.MOVE_NOW, actor=actor, is_settled=True)
     _record(session, live, actor, "create", after={"name": name})
     return live
 
