@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,11 +14,13 @@ from gamify.services.audit import SYSTEM
 from gamify.services.figures import Sums
 from gamify.services.ledger import AWARD, DEDUCT, Movement, Receipt
 from gamify.services.measures import STEPS
-from gamify.services.reports import activity, costs, dimensions, liability, roll_forward
+from gamify.services.reports import activity, ages, costs, dimensions, liability, roll_forward
+from gamify.services.reports.ages import Ages
 from gamify.services.reports.span import UNITS, Span
 from gamify.services.tiers import Policy
 from sqlalchemy import text
 
+from tests.histories import Event, write
 from tests.services.test_rollups import LADDERS, ZONES, History, plain_sums
 
 REASONS = [None, "coffee", "Coffee", "=1+1", "campaign " * 40]
@@ -282,3 +285,55 @@ def test_what_older_rules_have_made_is_derived_anew(here, tenant, owner):
 
     assert not rollups.advance(here.database, tenant.id)
     assert tenant.differences() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_points_are_as_old_as_spending_the_oldest_first_leaves_them(here, tenant, seed):
+    random = Random(seed)
+    at, events, balance, awards = datetime(2026, 10, 1, tzinfo=ZONE), [], Counter[str](), []
+    when = at - timedelta(days=500)
+    for _ in range(120):
+        when += timedelta(days=random.choice([0, 1, 9]), seconds=1)
+        who, points = random.choice("abc"), random.randint(1, 90)
+        if random.random() < 0.1 and awards and balance[(chosen := random.choice(awards))[0]] >= events[chosen[1]].points:
+            awards.remove(chosen)
+            who, points = chosen[0], -events[chosen[1]].points
+            events.append(Event(when, who, points, undoes=chosen[1]))
+        elif random.random() < 0.4 and balance[who] >= points:
+            points *= -1
+            events.append(Event(when, who, points))
+        else:
+            awards.append((who, len(events)))
+            events.append(Event(when, who, points))
+        balance[who] += points
+    write(here, tenant.id, events)
+    rollups.rebuild(here.database, tenant.id)
+
+    found, shares = Ages(at), 0
+    with here.database.snapshot(tenant.id) as session:
+        while found.done_until is not None:
+            found, shares = ages.advance(session, tenant.id, found, most=2), shares + 1
+
+    assert (shares, found.done_count) == (2, 3)
+    assert list(found.points) == oldest_first([event for event in events if event.at < at], at)
+
+
+def oldest_first(events: list[Event], at: datetime) -> list[int]:
+    """Play it through with lots: who spends takes from the oldest, what is taken back from the newest."""
+    lots: dict[str, list[list]] = defaultdict(list)
+    for event in events:
+        mine, left = lots[event.participant], abs(event.points)
+        if event.points > 0:
+            mine.append([event.at, event.points])
+            continue
+        while left:
+            lot = mine[-1] if event.undoes is not None else mine[0]
+            taken = min(left, lot[1])
+            lot[1] -= taken
+            left -= taken
+            if not lot[1]:
+                mine.remove(lot)
+    found = [0] * (len(ages.DAYS) + 1)
+    for when, points in (lot for mine in lots.values() for lot in mine):
+        found[sum(when < at - timedelta(days=days) for days in ages.DAYS)] += points
+    return found

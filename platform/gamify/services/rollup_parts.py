@@ -179,19 +179,27 @@ BLANK_WORDS = (
     """),
 )
 
-# Who is active: each entry knows when the one before it was, by the clock of the zone, and when the first.
+# Who is active: the first entry of a day knows when the one before it was, by the clock of the zone, and when the very first.
 ACTIVITY = """
-    SELECT (e.created_at AT TIME ZONE :zone) AS at, (past.created_at AT TIME ZONE :zone) AS past_at,
-           (begun.created_at AT TIME ZONE :zone) AS begun_at
-    FROM ledger_entries AS e
-    LEFT JOIN LATERAL (
-        SELECT created_at FROM ledger_entries
-        WHERE tenant_id = :tenant_id AND participant_id = e.participant_id AND seq = e.seq - 1
-    ) AS past ON true
+    SELECT at, past_at, (begun.created_at AT TIME ZONE :zone) AS begun_at
+    FROM (
+        SELECT entry.*, (past.created_at AT TIME ZONE :zone) AS past_at
+        FROM (
+            SELECT participant_id, min(seq) AS seq, min(created_at AT TIME ZONE :zone) AS at FROM ledger_entries
+            WHERE tenant_id = :tenant_id AND id >= first_entry_id({since}) AND id < first_entry_id({until})
+            GROUP BY participant_id, (created_at AT TIME ZONE :zone)::date
+        ) AS entry
+        LEFT JOIN LATERAL (
+            SELECT created_at FROM ledger_entries
+            WHERE tenant_id = :tenant_id AND participant_id = entry.participant_id AND seq = entry.seq - 1
+        ) AS past ON true
+        WHERE past.created_at IS NULL OR (past.created_at AT TIME ZONE :zone)::date < at::date
+        OFFSET 0 -- before the very first is looked for, which few need
+    ) AS entry
     CROSS JOIN LATERAL (
-        SELECT created_at FROM ledger_entries WHERE tenant_id = :tenant_id AND participant_id = e.participant_id AND seq = 1
+        SELECT created_at FROM ledger_entries
+        WHERE tenant_id = :tenant_id AND participant_id = entry.participant_id AND seq = 1
     ) AS begun
-    WHERE e.tenant_id = :tenant_id AND e.id >= first_entry_id({since}) AND e.id < first_entry_id({until})
 """
 ACTIVITY_BEFORE = """
     SELECT (created_at AT TIME ZONE :zone) AS at, (lag(created_at) OVER past AT TIME ZONE :zone) AS past_at,
