@@ -16,28 +16,29 @@ CREATE FUNCTION tier_events(in_tenant bigint, in_since timestamptz, in_until tim
     created_at timestamptz, tier_past smallint, tier_before smallint, tier_after smallint,
     type text, points bigint, balance_before bigint, balance_after bigint
 ) LANGUAGE sql STABLE AS $$
-    SELECT event.created_at, past.tier, COALESCE(event.tier_before, past.tier), COALESCE(event.tier_after, past.tier),
+    SELECT event.created_at, past.tier,
+           CASE WHEN event.is_silent OR event.type IS NULL THEN past.tier
+                ELSE COALESCE(l.numbers[event.level_before], 0::smallint) END,
+           CASE WHEN event.is_silent THEN past.tier
+                ELSE COALESCE(event.number_after, l.numbers[event.level_after], 0::smallint) END,
            event.type, event.points, event.balance_before, event.balance_after
     FROM (
-        SELECT e.participant_id, e.seq - 1 AS past_seq, 9223372036854775807 AS id, e.created_at,
-               CASE WHEN is_silent THEN NULL ELSE COALESCE(l.numbers[e.tier_before], 0::smallint) END AS tier_before,
-               CASE WHEN is_silent THEN NULL ELSE COALESCE(l.numbers[e.tier_after], 0::smallint) END AS tier_after,
+        SELECT e.participant_id, e.seq - 1 AS past_seq, 9223372036854775807 AS id, e.created_at, e.ladder_version,
+               e.type IN ('deduct', 'deduct_reversal') AND e.tier_before = e.tier_after AS is_silent,
+               e.tier_before AS level_before, e.tier_after AS level_after, NULL::smallint AS number_after,
                e.type, e.points, e.balance_after - e.points AS balance_before, e.balance_after
-        FROM ledger_entries AS e LEFT JOIN ladders AS l ON l.tenant_id = in_tenant AND l.version = e.ladder_version
-        CROSS JOIN LATERAL (
-            SELECT e.type IN ('deduct', 'deduct_reversal') AND e.tier_before = e.tier_after AS is_silent
-        ) AS told
+        FROM ledger_entries AS e
         WHERE e.tenant_id = in_tenant AND e.id >= first_entry_id(in_since) AND e.id < first_entry_id(in_until)
         UNION ALL
-        SELECT c.participant_id, c.after_seq, c.id, c.at, NULL, c.number_after,
+        SELECT c.participant_id, c.after_seq, c.id, c.at, NULL, false, NULL, NULL, c.number_after,
                NULL, NULL, COALESCE(e.balance_after, 0), COALESCE(e.balance_after, 0)
         FROM tier_changes AS c
         LEFT JOIN ledger_entries AS e ON e.tenant_id = in_tenant AND e.participant_id = c.participant_id AND e.seq = c.after_seq
         WHERE c.tenant_id = in_tenant AND c.at >= in_since AND c.at < in_until
     ) AS event
     LEFT JOIN LATERAL (
-        SELECT e.seq, COALESCE(l.numbers[e.tier_after], 0::smallint) AS tier
-        FROM ledger_entries AS e LEFT JOIN ladders AS l ON l.tenant_id = in_tenant AND l.version = e.ladder_version
+        SELECT e.seq, e.tier_after AS level, e.ladder_version
+        FROM ledger_entries AS e
         WHERE e.tenant_id = in_tenant AND e.participant_id = event.participant_id AND e.seq <= event.past_seq
               AND NOT (e.type IN ('deduct', 'deduct_reversal') AND e.tier_before = e.tier_after)
         ORDER BY e.seq DESC LIMIT 1
@@ -48,8 +49,11 @@ CREATE FUNCTION tier_events(in_tenant bigint, in_since timestamptz, in_until tim
               AND (c.after_seq, c.id) < (event.past_seq, event.id)
         ORDER BY c.after_seq DESC, c.id DESC LIMIT 1
     ) AS change ON true
+    LEFT JOIN ladders AS l ON l.tenant_id = in_tenant AND l.version = event.ladder_version
+    LEFT JOIN ladders AS of_past ON of_past.tenant_id = in_tenant AND of_past.version = entry.ladder_version
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN change.after_seq >= COALESCE(entry.seq, 0) THEN change.tier ELSE entry.tier END AS tier
+        SELECT CASE WHEN change.after_seq >= COALESCE(entry.seq, 0) THEN change.tier
+                    WHEN entry.seq IS NOT NULL THEN COALESCE(of_past.numbers[entry.level], 0::smallint) END AS tier
     ) AS past
 $$;
 
