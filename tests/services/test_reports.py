@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from gamify.errors import Conflict, NotFound
-from gamify.services import erasures, figures, holds, ladder, ledger, recalculations, rollups, tiers
+from gamify.services import erasures, figures, holds, ladder, ledger, recalculations, rollups, tenants, tiers
 from gamify.services.audit import SYSTEM
 from gamify.services.figures import Sums
 from gamify.services.ledger import AWARD, DEDUCT, Movement, Receipt
@@ -337,3 +337,37 @@ def oldest_first(events: list[Event], at: datetime) -> list[int]:
     for when, points in (lot for mine in lots.values() for lot in mine):
         found[sum(when < at - timedelta(days=days) for days in ages.DAYS)] += points
     return found
+
+
+def test_days_are_those_of_the_zone_that_the_tenant_is_in_now(here, tenant):
+    ledger.post(here.database, tenant.id, [Movement(AWARD, "ana", 10)])
+    rollups.advance(here.database, tenant.id)
+    with here.database.transaction() as session:
+        tenants.set_profile(session, tenant.slug, name="Acme", time_zone="Pacific/Kiritimati", actor=SYSTEM)
+
+    with here.database.transaction(tenant.id) as session:
+        assert not rollups.is_current(session, tenant.id)
+    assert rollups.catch_up(here.database, tenant.id, seconds=10)
+
+    zone = ZoneInfo("Pacific/Kiritimati")
+    today = datetime.now(zone).date()
+    with here.database.snapshot(tenant.id) as session:
+        assert rollups.is_current(session, tenant.id)
+        assert activity.active(session, tenant.id, Span(today, today, "day", zone)) == [(today, 1)]
+
+
+def test_of_too_many_words_the_later_ones_are_the_rest(here, tenant, owner):
+    owner.execute(
+        "INSERT INTO words (tenant_id, dimension, word) SELECT %s, 0, 'order ' || n FROM generate_series(1, 1000) AS n",
+        [tenant.id],
+    )
+    ledger.post(
+        here.database, tenant.id, [Movement(AWARD, "ana", 10, reason="order 7"), Movement(AWARD, "ana", 5, reason="late")]
+    )
+    today = datetime.now(ZONE).date()
+
+    for _ in range(2):  # as the tail, and summed
+        with here.database.snapshot(tenant.id) as session:
+            found = roll_forward.by_word(session, tenant.id, Span(today, today, "day", ZONE), dimension=0)
+        assert [(group.name, group.is_rest, group.sums.awarded) for group in found] == [("order 7", False, 10), (None, True, 5)]
+        rollups.advance(here.database, tenant.id)
