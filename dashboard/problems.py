@@ -28,6 +28,7 @@ PROBLEMS = (
     Problem(403, "tenant_suspended", "The tenant is suspended", "Ask the operator of the platform."),
     Problem(404, "not_found", "Nothing there", "Check the address; a participant exists from the first award on."),
     Problem(405, "method_not_allowed", "Wrong method", "The header Allow lists the right ones."),
+    Problem(406, "not_acceptable", "There is no such form of the answer", "Reports come as application/json or text/csv."),
     Problem(409, "conflict", "That conflicts with what is there", "The detail tells with what."),
     Problem(
         409,
@@ -48,4 +49,5 @@ PROBLEMS = (
     Problem(429, "rate_limited", "Too many requests", "Wait for the seconds in Retry-After."),
     Problem(500, "internal_error", "Something went wrong", "The fault is ours; tell us the request_id."),
     Problem(503, "unavailable", "Try again shortly", "With the same idempotency key, a repetition is always safe."),
+    Problem(503, "being_prepared", "Reports are being prepared", "Wait for the seconds in Retry-After, then ask again."),
 )

@@ -150,6 +150,17 @@ class NotFound(DomainError):
     title = "Not found"
 
 
+class NotAcceptable(DomainError):
+    """What is there comes in none of the forms that the request would take."""
+
+    status = 406
+    code = "not_acceptable"
+    title = "There is no such form of the answer"
+
+    def __init__(self, forms: Sequence[str]) -> None:
+        super().__init__(f"Ask for {' or '.join(forms)} in the Accept header, or send none.")
+
+
 class Conflict(DomainError):
     """What was asked for contradicts what is there."""
 
@@ -264,3 +275,14 @@ class LockedByOthers(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("What this would change is held by somebody else; try again shortly.")
+
+
+class BeingPrepared(Unavailable):
+    """What reports are made of is derived anew, after an upgrade or a change of the time zone."""
+
+    code = "being_prepared"
+    title = "Reports are being prepared"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "15"}
+
+    def __init__(self, what: str = "Reports are") -> None:
+        super().__init__(f"{what} being prepared from the ledger; try again in a moment.")

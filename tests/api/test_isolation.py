@@ -225,6 +225,27 @@ def unassign(n: Neighbours) -> None:
     assert unpin(ANN).json["pinned"] is None
 
 
+def reports(name: str, *queries: str) -> Callable[[Neighbours], None]:
+    """B's report is that of a tenant without any neighbour."""
+
+    def recipe(n: Neighbours) -> None:
+        alone = n.api.with_key(new_tenant(n.a.here).key)
+        alone.award(ANN, 3)
+        for query in ("", "?period=all&compare=year", *queries):
+            for accept in ("application/json", "text/csv"):
+                path, headers = f"{BASE}/reports/{name}{query}", {"Accept": accept}
+                found, expected = (api.request("GET", path, headers=headers) for api in (n.api, alone))
+                assert found.status == 200
+                assert without_keys(found) == without_keys(expected)
+        assert n.api.request("GET", f"{BASE}/reports/roll-forward?by=metadata.of").fields == ["by"]
+
+    return recipe
+
+
+def without_keys(answer: Answer) -> str:
+    return re.sub(r"gk_live_\w+", "gk_live_", answer.body.decode())
+
+
 # What B tries on each route. A route without an entry here fails the test below: say how it keeps tenants apart.
 RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("POST", "/points/award"): award,
@@ -254,6 +275,10 @@ RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("GET", "/participants/<participant_id:participant_id>/tier"): tier,
     ("POST", "/tiers/assign"): assign,
     ("POST", "/tiers/unassign"): unassign,
+    ("GET", "/reports/roll-forward"): reports("roll-forward", "?by=tier", "?by=key", "?by=reason"),
+    ("GET", "/reports/liability"): reports("liability"),
+    ("GET", "/reports/tiers"): reports("tiers"),
+    ("GET", "/reports/activity"): reports("activity"),
 }
 
 

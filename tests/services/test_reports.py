@@ -180,7 +180,9 @@ def assert_tiers_tie(session, story: Story, span: Span, plain: Plain) -> None:
     assert [tuple(flow) for flow in roll_forward.flows(session, story.id, span)] == plain.flows_of(span)
     edges = span.edges
     assert roll_forward.standings(session, story.id, span) == [plain.standing(edge) for edge in edges]
-    for row in roll_forward.by_tier(session, story.id, span):
+    rows = roll_forward.by_tier(session, story.id, span)
+    assert sum((row.sums for row in rows), Sums()) == sum(plain.sums_by(span, 6).values(), Sums())
+    for row in rows:
         before, after = plain.standing(span.since).get(row.number, (0, 0)), plain.standing(span.until).get(row.number, (0, 0))
         assert (row.participants_before, row.opening) == before
         assert (row.participants_after, row.closing) == after

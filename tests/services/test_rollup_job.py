@@ -92,6 +92,23 @@ def test_who_reads_sums_a_long_tail_first_and_leaves_a_short_one(tenant, job, ap
     assert is_summed(tenant)
 
 
+def test_who_reads_does_not_wait_for_what_is_derived_anew(tenant, job, api, owner, monkeypatch):
+    monkeypatch.setattr(rollups, "AT_ONCE", 8)
+    for tail in (0, 9):
+        api.batch([item("p", 5)])
+        rollups.catch_up(tenant.here.database, tenant.id, seconds=5)
+        owner.execute("UPDATE rollup_progress SET made_by = 1 WHERE tenant_id = %s", [tenant.id])
+        for n in range(tail):
+            api.award(f"p{n}", 5)
+        job.catch_up(tenant.id)
+        with tenant.here.database.transaction(tenant.id) as session:
+            assert not rollups.is_current(session, tenant.id)
+        assert job._touched == {tenant.id}
+        job.look()
+        with tenant.here.database.transaction(tenant.id) as session:
+            assert rollups.is_current(session, tenant.id)
+
+
 def test_more_than_one_share_is_gone_on_with_at_once(tenant, job, api, monkeypatch):
     monkeypatch.setattr(rollups.advance, "__kwdefaults__", {"most": 4})
     api.batch([item(f"p{n}", 5) for n in range(9)])

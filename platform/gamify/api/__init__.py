@@ -2,7 +2,19 @@
 
 from flask import Flask
 
-from gamify.api import document, guard, health, participants, points, problems, registry, standings, tiers, transactions
+from gamify.api import (
+    document,
+    guard,
+    health,
+    participants,
+    points,
+    problems,
+    registry,
+    reports,
+    standings,
+    tiers,
+    transactions,
+)
 from gamify.api.json import OrjsonProvider
 from gamify.deployment import Deployment
 
@@ -14,6 +26,6 @@ def init_app(app: Flask, deployment: Deployment) -> None:
     guard.init_app(app, deployment)
     problems.init_app(app)
     api = document.init_app(app)
-    for blueprint in (points.blp, transactions.blp, participants.blp, registry.blp, standings.blp, tiers.blp):
-        api.register_blueprint(blueprint)
+    for module in (points, transactions, participants, registry, standings, tiers, reports):
+        api.register_blueprint(module.blp)
     app.register_blueprint(health.bp)

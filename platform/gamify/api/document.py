@@ -55,6 +55,12 @@ PROBLEMS: dict[int, tuple[str, str, str, tuple[str, ...]]] = {
     403: ("missing_scope", "The API key lacks a scope", "This API key lacks the scope points:write.", LIMIT_HEADERS),
     404: ("not_found", "Not found", "There is no participant 'user_123' yet; the first award creates one.", LIMIT_HEADERS),
     405: ("method_not_allowed", "Method not allowed", "This address does not take that method.", (*LIMIT_HEADERS, "Allow")),
+    406: (
+        "not_acceptable",
+        "There is no such form of the answer",
+        "Ask for application/json or text/csv in the Accept header, or send none.",
+        LIMIT_HEADERS,
+    ),
     409: ("conflict", "That conflicts with what is there", "The transaction was reversed before.", LIMIT_HEADERS),
     413: ("body_too_large", "The body is too large", "The body may have 1 MiB here.", LIMIT_HEADERS),
     415: (
@@ -110,6 +116,10 @@ class Blueprint(flask_smorest.Blueprint):
     def ok(self, schema: type, example: Any, *, headers: tuple[str, ...] = ()) -> Callable[[Decorated], Decorated]:
         """Document (and dump) the answer 200."""
         return self.response(200, schema, description="Done.", example=example, headers=_references((*LIMIT_HEADERS, *headers)))  # type: ignore[no-any-return]  # untyped there
+
+    def ok_as_csv(self, example: str) -> Callable[[Decorated], Decorated]:
+        """Document the answer 200 in the form of a file beside the one that `ok` documents."""
+        return self.response(200, {"type": "string"}, content_type="text/csv", description="Done.", example=example)  # type: ignore[no-any-return]  # untyped there
 
     def problems(
         self, *statuses: int, parameters: Sequence[dict[str, Any]] = (), **details: tuple[str, str, str]

@@ -2,7 +2,7 @@
 
 import re
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
@@ -105,6 +105,20 @@ class Time(fields.DateTime):
             with suppress(ValueError):
                 return datetime.fromisoformat(f"{date}T{time}{f'{sign}{offset}' if offset else '+00:00'}").astimezone(UTC)
         raise ValidationError("Must be a time such as 2026-02-14T10:00:00Z.")
+
+
+class Day(fields.Date):
+    """A day in a URL, of those that reports can be about."""
+
+    FORM = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+    FIRST, LAST = date(1970, 1, 1), date(2999, 12, 31)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> date:
+        if isinstance(value, str) and self.FORM.fullmatch(value):
+            with suppress(ValueError):
+                if self.FIRST <= (found := date.fromisoformat(value)) <= self.LAST:
+                    return found
+        raise ValidationError(f"Must be a day such as 2026-02-14, from {self.FIRST} to {self.LAST}.")
 
 
 def points(what: str) -> fields.Integer:

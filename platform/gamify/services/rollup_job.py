@@ -36,14 +36,15 @@ class Rollups:
     def catch_up(self, tenant_id: int) -> None:
         """Before figures are read: sum as much of a long tail as is quick; what is left is for the thread.
 
-        Raises `Unavailable` when the database cannot be reached.
+        So is what must be derived anew, however long that takes. Raises `Unavailable` when the database cannot be reached.
         """
         with self._database.transaction(tenant_id) as session:
+            is_current = rollups.is_current(session, tenant_id)
             is_long = rollups.has_tail(session, tenant_id, longer_than=rollups.AT_ONCE)
-            if not is_long and not rollups.has_tail(session, tenant_id):
+            if is_current and not is_long and not rollups.has_tail(session, tenant_id):
                 return
         self.touch(tenant_id)  # whoever wrote those entries may not have lived to sum them
-        if is_long:
+        if is_long and is_current:
             with suppress(LockedByOthers):  # figures are exact all the same
                 rollups.catch_up(self._database, tenant_id, seconds=QUICK)
 

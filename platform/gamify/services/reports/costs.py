@@ -32,6 +32,11 @@ def on(session: Session, tenant_id: int, day: date) -> PointCost | None:
     return session.scalar(valid)
 
 
+def valid(found: Sequence[PointCost], day: date) -> PointCost | None:
+    """Return which of the costs, the newest first, is that of a day; None before the first."""
+    return next((cost for cost in found if cost.valid_from <= day), None)
+
+
 def put(session: Session, tenant_id: int, *, valid_from: date, cost: str, currency: str, actor: Actor) -> PointCost:
     """Set the cost from a day on, in place of one from that very day. Raises `Invalid` naming `cost` or `currency`."""
     amount, code = _amount(cost), currency.strip().upper()

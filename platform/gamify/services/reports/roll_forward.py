@@ -139,8 +139,9 @@ def by_tier(session: Session, tenant_id: int, span: Span) -> Sequence[TierRow]:
     opening = _standing(movements_before, flows_before)
     closing = _standing(movements, flows, opening)
     came, went = _ends(flows)
+    numbers = opening.keys() | closing.keys() | movements.keys() | came.keys() | went.keys()  # who came may have gone again
     rows = []
-    for number, tier in tiers_in_order(session, tenant_id, opening.keys() | closing.keys()):
+    for number, tier in tiers_in_order(session, tenant_id, numbers - {NOBODY}):
         had, has = opening.get(number, (0, 0)), closing.get(number, (0, 0))
         (in_count, in_points), (out_count, out_points) = came[number], went[number]
         sums = movements.get(number, Sums())
