@@ -33,8 +33,8 @@ class Rollup:
     """A table of quarters, and how to make its rows of a range of the ledger.
 
     `groups` and `measures` are its columns with the expressions that make them of `source`, whose rows have a `created_at`;
-    `which` says which rows of the table are wanted, and `whose` which of the source. Groups that the table does not have are
-    in `stored`, with what they are of all of its rows.
+    `which` says which rows of the table are wanted, and `whose` which of the source. What the table does not have under that
+    name is in `stored`, with what it is of a row.
     """
 
     table: str
@@ -48,8 +48,7 @@ class Rollup:
     def statement(self) -> TextClause:
         """The query of sums by period (the first column, from 1) and group."""
         groups = "".join(f", {name}" for name in self.groups)
-        kept = "".join(f", {self.stored.get(name, name)} AS {name}" for name in self.groups)
-        names = ", ".join(self.measures)
+        kept = "".join(f", {self.stored.get(name, name)} AS {name}" for name in (*self.groups, *self.measures))
         made = "".join(f", {expression} AS {name}" for name, expression in self.groups.items())
         made = f"{N.format(at='created_at')} AS n{made}, {selected(self.measures)}"
         numbers = ", ".join(str(n + 1) for n in range(len(self.groups) + 1))
@@ -59,7 +58,7 @@ class Rollup:
             WITH {SUMMED}
             SELECT part.n{groups}, {", ".join(f"sum(part.{name})::bigint" for name in self.measures)}
             FROM (
-                SELECT {N.format(at="quarter")} AS n{kept}, {names}
+                SELECT {N.format(at="quarter")} AS n{kept}
                 FROM {self.table}
                 WHERE tenant_id = :tenant_id AND quarter >= :first AND quarter < :last AND quarter {CUT} AND {self.which}
                 UNION ALL

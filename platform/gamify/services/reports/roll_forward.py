@@ -51,6 +51,14 @@ WORDS = Rollup(
 ).statement()
 EVENTS = "tier_events(:tenant_id, {since}, {until}) AS event"
 TIERS = Rollup("tier_quarters", MOVEMENTS, groups={"tier": "tier_before"}, source=EVENTS, whose="type IS NOT NULL").statement()
+NETS = Rollup(
+    "tier_quarters",
+    {"net": "sum(points)"},
+    groups={"tier": "tier_before"},
+    source=EVENTS,
+    whose="type IS NOT NULL",
+    stored={"net": "award_points - award_reversal_points - deduct_points + deduct_reversal_points"},
+).statement()
 _FLOWS = f"(SELECT event.created_at, flow.* FROM {EVENTS} {FLOW}) AS flow"
 FLOWS = Rollup(
     "tier_flow_quarters", FLOW_MEASURES, groups={"tier_from": "tier_from", "tier_to": "tier_to"}, source=_FLOWS
@@ -135,10 +143,13 @@ def by_word(session: Session, tenant_id: int, span: Span, *, dimension: int) -> 
 
 def by_tier(session: Session, tenant_id: int, span: Span) -> Sequence[TierRow]:
     """Return every tier that anybody was on, the lowest first, and before them who has none."""
-    (movements_before, movements), (flows_before, flows) = _of_tiers(session, tenant_id, [BEGINNING, span.since, span.until])
-    opening = _standing(movements_before, flows_before)
-    closing = _standing(movements, flows, opening)
-    came, went = _ends(flows)
+    [nets_before] = _nets(session, tenant_id, [BEGINNING, span.since])
+    flows_before, moved = _flows(session, tenant_id, [BEGINNING, span.since, span.until])
+    found = quarters.between(session, tenant_id, TIERS, [span.since, span.until])
+    movements = {tier: _sums(row) for _, (tier, *row) in found}
+    opening = _standing(nets_before, flows_before)
+    closing = _standing({tier: sums.net for tier, sums in movements.items()}, moved, opening)
+    came, went = _ends(moved)
     numbers = opening.keys() | closing.keys() | movements.keys() | came.keys() | went.keys()  # who came may have gone again
     rows = []
     for number, tier in tiers_in_order(session, tenant_id, numbers - {NOBODY}):
@@ -151,17 +162,16 @@ def by_tier(session: Session, tenant_id: int, span: Span) -> Sequence[TierRow]:
 
 def flows(session: Session, tenant_id: int, span: Span) -> Sequence[Flow]:
     """Return who moved from which tier to which within a span; who was new came from `NOBODY`."""
-    found = quarters.between(session, tenant_id, FLOWS, [span.since, span.until])
-    return sorted(Flow(*row) for _, row in found)
+    return sorted(_flows(session, tenant_id, [span.since, span.until])[0])
 
 
 def standings(session: Session, tenant_id: int, span: Span) -> list[Mapping[int, tuple[int, int]]]:
     """Return participants and points by tier before the first period, and after each."""
-    both = zip(*_of_tiers(session, tenant_id, [BEGINNING, *span.edges]), strict=True)
+    edges = [BEGINNING, *span.edges]
     found: list[Mapping[int, tuple[int, int]]] = []
     standing: Mapping[int, tuple[int, int]] = {}
-    for movements, moved in both:
-        standing = _standing(movements, moved, standing)
+    for nets, moved in zip(_nets(session, tenant_id, edges), _flows(session, tenant_id, edges), strict=True):
+        standing = _standing(nets, moved, standing)
         found.append(standing)
     return found
 
@@ -185,26 +195,29 @@ def tiers_in_order(session: Session, tenant_id: int, numbers: set[int]) -> list[
     return [(number, known.get(number)) for number in order]
 
 
-def _of_tiers(
-    session: Session, tenant_id: int, edges: Sequence[datetime]
-) -> tuple[list[Mapping[int, Sums]], list[Sequence[Flow]]]:
-    movements: list[dict[int, Sums]] = [{} for _ in edges[1:]]
-    moved: list[list[Flow]] = [[] for _ in edges[1:]]
-    for n, row in quarters.between(session, tenant_id, TIERS, edges):
-        movements[n][row[0]] = _sums(row[1:])
+def _nets(session: Session, tenant_id: int, edges: Sequence[datetime]) -> list[Mapping[int, int]]:
+    """What movements have added to each tier between each edge and the next."""
+    found: list[dict[int, int]] = [{} for _ in edges[1:]]
+    for n, (tier, net) in quarters.between(session, tenant_id, NETS, edges):
+        found[n][tier] = net
+    return list(found)
+
+
+def _flows(session: Session, tenant_id: int, edges: Sequence[datetime]) -> list[Sequence[Flow]]:
+    found: list[list[Flow]] = [[] for _ in edges[1:]]
     for n, flow in quarters.between(session, tenant_id, FLOWS, edges):
-        moved[n].append(Flow(*flow))
-    return list(movements), list(moved)
+        found[n].append(Flow(*flow))
+    return list(found)
 
 
 def _standing(
-    movements: Mapping[int, Sums], moved: Sequence[Flow], before: Mapping[int, tuple[int, int]] | None = None
+    nets: Mapping[int, int], moved: Sequence[Flow], before: Mapping[int, tuple[int, int]] | None = None
 ) -> Mapping[int, tuple[int, int]]:
     """Participants and points by tier, after what has happened; tiers with neither are left out."""
     counts = defaultdict(int, {number: standing[0] for number, standing in (before or {}).items()})
     points = defaultdict(int, {number: standing[1] for number, standing in (before or {}).items()})
-    for number, sums in movements.items():
-        points[number] += sums.net
+    for number, net in nets.items():
+        points[number] += net
     for flow in moved:
         for number, sign in ((flow.tier_from, -1), (flow.tier_to, 1)):
             counts[number] += sign * flow.participant_count

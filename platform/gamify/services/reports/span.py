@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gamify.errors import FieldError, Invalid
 
 A_DAY = timedelta(days=1)
+FIRST, LAST = date(1900, 1, 1), date(2999, 12, 31)  # no ledger begins before or goes on after; dates near their ends overflow
 MOST = 400  # periods of a report: a year of days, and some
 READABLE = (("day", 31), ("week", 182))  # up to so many days they make so many periods that one can still read them
 AGAINST = ("previous", "year")  # what a span can be compared with
@@ -50,6 +51,10 @@ class Span:
         """Raise `Invalid` for what cannot be shown."""
         if self.unit not in BEGINS:
             raise Invalid([FieldError("unit", f"Must be one of {', '.join(UNITS)}.")])
+        if not FIRST <= self.first <= LAST:
+            raise Invalid([FieldError("from", f"Must be a day from {FIRST} to {LAST}.")])
+        if not FIRST <= self.last <= LAST:
+            raise Invalid([FieldError("to", f"Must be a day from {FIRST} to {LAST}.")])
         if self.last < self.first:
             raise Invalid([FieldError("to", "Must not be before the beginning.")])
         if (self.last - self.first).days >= MOST * {"day": 1, "week": 7, "month": 28}[self.unit]:
