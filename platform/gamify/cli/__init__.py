@@ -14,7 +14,7 @@ from gamify.db import translated
 from gamify.embedded import EmbeddedError
 from gamify.errors import DomainError
 
-OURS = ("audit", "demo", "jobs", "keys", "rollups", "serve", "tenants", "tiers", "users", "verify", "worker")
+OURS = ("audit", "demo", "import", "jobs", "keys", "rollups", "serve", "tenants", "tiers", "users", "verify", "worker")
 
 
 class Commands(FlaskGroup):
@@ -32,7 +32,8 @@ class Commands(FlaskGroup):
         """Return one of ours, or of Flask's and its extensions'."""
         if name not in OURS:
             return super().get_command(ctx, name)
-        found: click.Command = import_string(f"gamify.cli.{name}:{name}")
+        place = "imports:import_" if name == "import" else f"{name}:{name}"  # a word of the language
+        found: click.Command = import_string(f"gamify.cli.{place}")
         return found
 
 

@@ -3,8 +3,9 @@
 import getpass
 import json
 import logging
-from collections.abc import Callable
-from contextlib import closing
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -68,3 +69,18 @@ def ready(here: Deployment) -> None:
 def show(values: dict[str, Any], *, is_json: bool, text: str) -> None:
     """Print the result of a command."""
     click.echo(json.dumps(values) if is_json else text)
+
+
+@contextmanager
+def bar(label: str, *, is_shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """What shows on a terminal how far something has come; it is told how much was done since the last time, of how much."""
+    if not is_shown or not sys.stderr.isatty():
+        yield lambda _count, _total: None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def advance(count: int, total: int) -> None:
+            bar.length = total
+            bar.update(count)
+
+        yield advance

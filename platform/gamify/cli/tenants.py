@@ -1,16 +1,20 @@
 """`gamify tenants`."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
-from gamify.cli.shared import as_json, mode, operator_at_terminal, rate_limit, show, with_deployment
+from gamify.cli.shared import as_json, bar, mode, operator_at_terminal, rate_limit, show, with_deployment
 from gamify.deployment import Deployment
 from gamify.models import Tenant
 from gamify.services import deletion
 from gamify.services import tenants as service
+from gamify.services.archives import exporting, restoring
 from gamify.services.callers import FRESH
 
 
@@ -98,6 +102,47 @@ def delete(here: Deployment, slug: str, is_sure: bool) -> None:
     _sweep(here, both)
     deletion.finish(here.database, both)
     click.echo(f"{slug} is deleted.")
+
+
+@tenants.command()
+@click.argument("slug")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@as_json
+@with_deployment
+def export(here: Deployment, slug: str, file: Path, is_json: bool) -> None:
+    """Write everything of a tenant and its sandbox to FILE, a ZIP that `tenants import` reads (see docs/archive.md)."""
+    if file.exists():
+        raise click.ClickException(f"{file} is there already.")
+    draft = file.with_name(f"{file.name}.partial")
+    with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as archive:
+        try:
+            with bar(slug, is_shown=not is_json) as progress:
+                counts = exporting.export(here.database, slug, archive, actor=operator_at_terminal(), progress=progress)
+        except BaseException:
+            draft.unlink()
+            raise
+    draft.rename(file)
+    entries = counts["live/ledger_entries.jsonl"] + counts["test/ledger_entries.jsonl"]
+    show({"slug": slug, "files": counts}, is_json=is_json, text=f"{slug}: everything is in {file}, {entries:,} entries among it.")
+
+
+@tenants.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--slug", help="What the tenant is called here, if not as in the archive.")
+@as_json
+@with_deployment
+def import_(here: Deployment, file: Path, slug: str | None, is_json: bool) -> None:
+    """Make a tenant of what `tenants export` has written: all of it, verified, or nothing."""
+    with file.open("rb") as archive, bar(file.name, is_shown=not is_json) as progress:
+        actor = operator_at_terminal()
+        made = restoring.restore(here.database, archive, slug=slug, actor=actor, now=datetime.now(UTC), progress=progress)
+    told = [f"{made.slug} is there, with {made.entry_count:,} entries, and adds up."]
+    if made.key_count:
+        told.append(f"Its {made.key_count:,} API keys are revoked, for no archive has their secrets: issue new ones.")
+    if made.person_count:
+        told.append("Its people have no passwords yet: each asks for one with the link on the sign-in page.")
+    told += [f"{email} has a sign-in here already and got no other." for email in made.known_emails]
+    show(made._asdict(), is_json=is_json, text="\n".join(told))
 
 
 def _sweep(here: Deployment, both: Sequence[Tenant]) -> None:

@@ -26,13 +26,8 @@ def create(session: Session, *, slug: str, name: str, actor: Actor) -> Tenant:
 
     Raises `Invalid` for an unusable slug or name, `Conflict` for a slug that is taken.
     """
-    if not SLUG.fullmatch(slug):
-        raise Invalid([FieldError("slug", "Must be 1 to 63 lower-case letters, digits and inner hyphens.")])
-    _check_name(name)
-    # Two commands may create the same slug at once: the second waits here and then finds the first's.
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtext("tenant " + slug))))
-    if _find(session, slug, "live"):
-        raise Conflict(f"The tenant {slug} exists already.")
+    check_name(name)
+    claim(session, slug)
     live = Tenant(slug=slug, name=name)
     session.add(live)
     session.flush()
@@ -45,6 +40,17 @@ def create(session: Session, *, slug: str, name: str, actor: Actor) -> Tenant:
         tiers.put(session, tenant.id, STARTER_TIERS, {}, policy=tiers.MOVE_NOW, actor=actor, is_settled=True)
     _record(session, live, actor, "create", after={"name": name})
     return live
+
+
+def claim(session: Session, slug: str) -> str:
+    """Keep a slug for a tenant that this transaction makes. Raises `Invalid` for an unusable one, `Conflict` for one taken."""
+    if not SLUG.fullmatch(slug):
+        raise Invalid([FieldError("slug", "Must be 1 to 63 lower-case letters, digits and inner hyphens.")])
+    # Two commands may create the same slug at once: the second waits here and then finds the first's.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext("tenant " + slug))))
+    if _find(session, slug, "live"):
+        raise Conflict(f"The tenant {slug} exists already.")
+    return slug
 
 
 def get(session: Session, slug: str, *, mode: str = "live") -> Tenant:
@@ -95,7 +101,7 @@ def set_rate_limit(session: Session, tenant: Tenant, *, rate_limit: int, actor: 
 
 def set_profile(session: Session, slug: str, *, name: str, time_zone: str, actor: Actor) -> Sequence[Tenant]:
     """Give a tenant and its sandbox a name and the time zone of their days; return both. Raises `Invalid`."""
-    _check_name(name)
+    check_name(name)
     if not zones.exists(time_zone):
         raise Invalid([FieldError("time_zone", "Must be the name of a time zone, such as Europe/Berlin or UTC.")])
     found = both(session, slug)
@@ -127,7 +133,8 @@ def _find(session: Session, slug: str, mode: str) -> Tenant | None:
     return session.scalar(select(Tenant).where(Tenant.slug == slug, is_live if mode == "live" else ~is_live))
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise `Invalid` for what is no name of a tenant."""
     if not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
         raise Invalid([FieldError("name", f"Must be 1 to {LONGEST_NAME} characters.")])
 

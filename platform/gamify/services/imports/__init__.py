@@ -1,0 +1,1 @@
+"""Coming from another system: opening balances and histories from CSV."""
