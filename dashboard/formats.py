@@ -1,6 +1,7 @@
 """How pages write numbers and times."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,7 @@ JUST_NOW = 10  # seconds
 
 def init_app(app: Flask) -> None:
     """Give templates these filters."""
-    for write in (number, signed, compact, percent, moment, exact, day, ago, duration):
+    for write in (number, signed, compact, percent, money, plain, moment, exact, day, ago, duration):
         app.jinja_env.filters[write.__name__] = write
     app.jinja_env.globals |= {"icon": icon, "asset": address, "zone": zone}
 
@@ -47,6 +48,18 @@ def compact(value: int) -> str:
 def percent(share: float | None, digits: int = 1) -> str:
     """0.124 → 12.4%; nothing to compare with → –."""  # noqa: RUF002  # nothing there
     return "–" if share is None else f"{share * 100:.{digits}f}%".replace("-", MINUS)  # noqa: RUF001  # nothing there
+
+
+def money(amount: Decimal | None, currency: str = "") -> str:
+    """1234.5 → EUR 1,234.50; of a currency that is named beside it, without its code."""
+    if amount is None:
+        return "–"  # noqa: RUF001  # nothing there
+    return f"{currency} {amount:,.2f}".strip().replace("-", MINUS)
+
+
+def plain(amount: Decimal) -> str:
+    """0.0100000000 → 0.01."""
+    return f"{amount.normalize():,f}"
 
 
 def moment(at: datetime | None) -> Markup | str:

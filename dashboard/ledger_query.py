@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from gamify.errors import FieldError, Invalid
-from gamify.services import ledger_actors, period
-from gamify.services.entries import INT64_MAX, Filter
+from gamify.services import ladder, ledger_actors, period
+from gamify.services.entries import INT64_MAX, MEMBER, REASON, Filter
 from gamify.services.ledger_totals import PART_OF_TYPE
 from sqlalchemy.orm import Session
 
-DOT = "metadata."
-FIELDS = ("participant", "type", "period", "from", "to", "reason", "match", "min", "max", "key")
+DOT = MEMBER
+FIELDS = ("participant", "type", "period", "from", "to", "reason", "match", "min", "max", "key", "tier", "without")
+NO_TIER = "-"  # no code can be it
 TYPES = {
     "award": "Award",
     "deduct": "Deduct",
@@ -70,7 +71,7 @@ class Asked:
     @property
     def is_rare_used(self) -> bool:
         """Whether the filter uses fields that are folded away."""
-        rare = {"reason", "min", "max", "key", "metadata"}
+        rare = {"reason", "min", "max", "key", "metadata", "tier"}
         return bool(rare & (set(self.values) | set(self.errors))) or bool(self.metadata)
 
     def without(self, *names: str) -> dict[str, str]:
@@ -95,12 +96,15 @@ def read(session: Session, tenant_id: int, arguments: Mapping[str, str], *, zone
     """Understand the parameters of an address. Nothing raises: what is wrong stands in `errors`."""
     asked = Asked(_values(arguments), zone, now)
     found: dict[str, Any] = {}
-    for part in (_members, _texts, _times, _amounts):
+    for part in (_members, _texts, _times, _amounts, _without):
         with asked.noting():
             found |= part(asked)
     if (key := asked.values.get("key")) and "key" not in asked.errors:
         with asked.noting():
             found["api_key_id"], found["user_id"] = ledger_actors.find(session, tenant_id, key)
+    if code := asked.values.get("tier"):
+        with asked.noting():
+            found["tier"] = _tier(session, tenant_id, code)
     asked.wanted = Filter(**found)
     return asked
 
@@ -117,7 +121,9 @@ def chips(asked: Asked) -> list[Chip]:
         "reason": lambda value: ("Reason is" if values.get("match") == "exact" else "Reason contains", value),
         "min": lambda value: ("At least", f"{value} points"),
         "max": lambda value: ("At most", f"{value} points"),
-        "key": lambda value: ("By", value),
+        "key": lambda value: ("By", "no key" if value == ledger_actors.NO_KEY else value),
+        "tier": lambda value: ("On tier", "none" if value == NO_TIER else value),
+        "without": lambda value: ("Without", value.removeprefix(DOT)),
     }
     said += [
         (*say(values[name]), (name, "match") if name == "reason" else (name,)) for name, say in plain.items() if name in values
@@ -169,6 +175,21 @@ def _members(asked: Asked) -> dict[str, Any]:
     if surplus:
         raise Invalid([FieldError("metadata_name", f"At most {MOST_MEMBERS} members can be asked for at once.")])
     return {"metadata": asked.metadata}
+
+
+def _without(asked: Asked) -> dict[str, Any]:
+    what = asked.values.get("without")
+    if what and what != REASON and not (what.startswith(DOT) and what != DOT):
+        raise Invalid([FieldError("without", f"Must be {REASON}, or {DOT} and the name of a member.")])
+    return {"without": what}
+
+
+def _tier(session: Session, tenant_id: int, code: str) -> int:
+    """The number of the tier of a code, of one that is gone as well."""
+    numbers = {tier.code: number for number, tier in ladder.known(session, tenant_id).items()} | {NO_TIER: 0}
+    if code not in numbers:
+        raise Invalid([FieldError("tier", f"Must be the code of one of your tiers, or {NO_TIER} for none.")])
+    return numbers[code]
 
 
 def _texts(asked: Asked) -> dict[str, Any]:

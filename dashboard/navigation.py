@@ -22,6 +22,7 @@ LINKS = (
     Link("Participants", "participant.index", "participants:read", "users", "p"),
     Link("Ledger", "ledger.index", "ledger:read", "receipt-text", "l"),
     Link("Tiers", "tiers.index", "tiers:read", "layers", "i"),
+    Link("Reports", "reports.index", "reports:read", "chart-column", "r"),
     Link("Developers", "developers.index", "developers:read", "code-2", "d"),
     Link("API keys", "keys.index", "keys:read", "key-round", "k"),
     Link("Tenants", "tenants.index", "tenants:read", "building-2", "t"),

@@ -71,6 +71,7 @@ SHOTS = {
     "ledger": _open_entry,
     "tiers": _go("/dashboard/tiers"),
     "tier-editor": _edit_tiers,
+    "reports": _go("/dashboard/reports?period=last_90_days&compare=previous"),
     "developers": _go("/dashboard/developers"),
 }
 

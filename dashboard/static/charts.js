@@ -2,7 +2,8 @@
 // Charts: drawn by Chart.js from the JSON in each figure, in the colours of the page, and anew when those change.
 //
 // {"type": "bar" | "line" | "doughnut", "labels": [...], "stacked": true?, "unit": "points"?,
-//  "series": [{"label": "Awarded", "data": [...], "tone": "good" | "gold" | ..., "tones": [...]?}]}
+//  "series": [{"label": "Awarded", "data": [...], "tone": "good" | "gold" | ..., "tones": [...]?,
+//              "type": "line"?, "axis": "right"?, "dashed": true?}]}
 
 const drawn = new Map(); // figure → chart
 
@@ -24,7 +25,7 @@ function colour(name, within) {
 const faint = (found) => found.replace("rgb(", "rgba(").replace(")", ", 0.14)");
 
 const whole = new Intl.NumberFormat("en-GB");
-const short = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 });
+const short = new Intl.NumberFormat("en-GB", { notation: "compact", maximumSignificantDigits: 3 });
 
 function draw(figure) {
   erase(figure);
@@ -45,15 +46,17 @@ function dataOf(spec, figure) {
     const isLine = (series.type ?? spec.type) === "line";
     return {
       ...series,
+      ...(series.axis === "right" ? { yAxisID: "right" } : {}),
       backgroundColor: series.tones?.map((tone) => colour(tone, figure)) ?? (isLine ? faint(one) : one),
       borderColor: isLine ? one : colour("surface", figure),
       borderWidth: isLine ? 2 : spec.type === "doughnut" ? 2 : 0,
       borderRadius: isLine ? 0 : 3,
       maxBarThickness: 40,
       fill: isLine && spec.series.length === 1,
-      pointRadius: 0,
+      borderDash: series.dashed ? [5, 4] : [],
+      pointRadius: isLine && series.data.length === 1 ? 3 : 0,
       pointHitRadius: 12,
-      tension: 0.25,
+      tension: series.tension ?? 0.25,
       stepped: series.stepped ?? false,
     };
   });
@@ -70,14 +73,19 @@ function optionsOf(spec) {
   if (spec.type === "doughnut") return { ...common, cutout: "68%", interaction: { mode: "nearest" } };
   const across = spec.horizontal === true;
   const ticks = { maxRotation: 0, autoSkipPadding: 16 };
-  const names = { grid: { display: false }, stacked: spec.stacked, ticks };
+  const names = { grid: { display: false }, stacked: spec.stacked, ticks: { ...ticks, autoSkip: !across } };
   const figures = {
     stacked: spec.stacked,
     beginAtZero: spec.zero !== false,
     border: { display: false },
     ticks: { maxTicksLimit: 6, callback: (value) => short.format(value) },
   };
-  return { ...common, indexAxis: across ? "y" : "x", scales: across ? { x: figures, y: names } : { x: names, y: figures } };
+  const scales = across ? { x: figures, y: names } : { x: names, y: figures };
+  // What is of another size than the rest has an axis of its own.
+  if (spec.series.some((series) => series.axis === "right")) {
+    scales.right = { ...figures, axis: "y", position: "right", stacked: false, beginAtZero: false, grid: { display: false } };
+  }
+  return { ...common, indexAxis: across ? "y" : "x", scales };
 }
 
 function erase(figure) {
@@ -95,5 +103,17 @@ document.addEventListener("htmx:after:swap", () => {
   for (const figure of drawn.keys()) if (!figure.isConnected) erase(figure);
 });
 const again = () => figuresIn(document).forEach(draw);
+// Paper is white, whichever colours the page has.
+let chosen;
+addEventListener("beforeprint", () => {
+  chosen = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  again();
+});
+addEventListener("afterprint", () => {
+  if (chosen) document.documentElement.dataset.theme = chosen;
+  else delete document.documentElement.dataset.theme;
+  again();
+});
 document.addEventListener("colours", again);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, Response, redirect, request, url_for
 from gamify.db import Database
 from gamify.deployment import database, deployment
-from gamify.services import ledger_actors, ledger_export, ledger_pages, ledger_rows, ledger_totals, spreadsheet
+from gamify.services import ladder, ledger_actors, ledger_export, ledger_pages, ledger_rows, ledger_totals, spreadsheet
 from gamify.services.entries import Filter
 from gamify.services.ledger_steps import Effort
 from gamify.services.ledger_totals import Progress
@@ -58,6 +58,7 @@ def index() -> Answer:
             values["sum"] = _sum(session, tenant.id, asked.wanted, is_going_on=wanted_part == TOTALS)
         if wanted_part not in (MORE, TOTALS):
             values["actors"] = ledger_actors.listed(session, tenant.id)
+            values["tiers"] = list(ladder.known(session, tenant.id).values())
     return _answer(asked, values)
 
 
@@ -86,7 +87,12 @@ def download() -> Response:
 
 def _answer(asked: Asked, values: dict[str, Any]) -> Answer:
     chips = ledger_query.chips(asked)
-    words = {"types": ledger_query.TYPES, "periods": ledger_query.PERIODS, "period": ledger_query.period_in_words(asked)}
+    words = {
+        "no_tier": ledger_query.NO_TIER,
+        "types": ledger_query.TYPES,
+        "periods": ledger_query.PERIODS,
+        "period": ledger_query.period_in_words(asked),
+    }
     token = _sealed(asked, values["sum"])
     page = htmx.render(
         "ledger/index.html", partials=PARTIALS, status=422 if asked.errors else 200, chips=chips, token=token, **words, **values

@@ -1,12 +1,14 @@
 """A tenant in which every text that a client, a person or an operator can choose tries to be more than text."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from gamify.deployment import Deployment
 from gamify.models import User
 from gamify.services import api_keys, links, tenants, tiers
 from gamify.services.audit import SYSTEM
 from gamify.services.person_log import Place
+from gamify.services.reports import costs, dimensions, saved
 from gamify.services.tiers import Look
 from sqlalchemy import text
 from werkzeug.routing import MapAdapter, Rule
@@ -74,6 +76,7 @@ def make(here: Deployment, api: Api) -> Hostile:
     with here.database.transaction(tenant.id) as session:
         looks = {f"tier-{n}": Look(hostile) for n, hostile in enumerate(TEXTS)}
         tiers.replace(session, tenant.id, {code: 50 * n for n, code in enumerate(looks)}, looks=looks, actor=SYSTEM)
+    _reports(here, tenant)
     reset = _reset(here, people["analyst"])
     with here.database.transaction() as session:  # nobody can choose such a name on the command line alone
         session.execute(text("UPDATE tenants SET name = :name WHERE slug = :slug"), {"name": TEXTS[1], "slug": tenant.slug})
@@ -90,11 +93,22 @@ def make(here: Deployment, api: Api) -> Hostile:
     adjusting = {"participant": TEXTS[1], "kind": "award", "amount": 5}
     queries = {"adjustments.preview": adjusting, "adjustments.ask": {"entry": reversible}}
     queries |= {endpoint: {"participant": TEXTS[1]} for endpoint in ("details.edit", "details.ask")}
+    queries["reports.index"] = {"by": f"metadata.{TEXTS[0]}", "compare": "previous"}
     return Hostile(tenant, people, values, queries)
 
 
 def _details(hostile: str) -> dict[str, object]:
     return {"reason": hostile, "metadata": {hostile: hostile, "nested": {"list": [hostile]}}}
+
+
+def _reports(here: Deployment, tenant: TenantUnderTest) -> None:
+    """Break reports down by a hostile member of the metadata, and keep them under hostile names."""
+    with here.database.transaction(tenant.id) as session:
+        dimensions.declare(session, tenant.id, TEXTS[0], actor=SYSTEM)
+        costs.put(session, tenant.id, valid_from=date(2026, 1, 1), cost="0.01", currency="EUR", actor=SYSTEM)
+        for hostile in TEXTS:
+            saved.save(session, tenant.id, name=hostile, kind="tiers", query="unit=week", actor=SYSTEM)
+    assert dimensions.make_ready(here.database, tenant.id)
 
 
 def _people_and_keys(here: Deployment, tenant: TenantUnderTest) -> tuple[str, str]:

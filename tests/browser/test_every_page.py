@@ -26,7 +26,8 @@ PART = {"HX-Request": "true"}
 # What looks different while there is nothing yet.
 NEW = (
     "home.index", "participant.index", "ledger.index", "tiers.index", "tiers.versions", "draft.edit", "preview.index",
-    "publication.ask", "developers.index", "keys.index",
+    "publication.ask", "developers.index", "keys.index", "reports.index", "reports.liability", "reports.tiers",
+    "reports.activity", "reports.kept", "reports.shape",
 )  # fmt: skip
 RESTORING = {"HX-History-Restore-Request": "true"}  # htmx goes back to a page it has forgotten
 

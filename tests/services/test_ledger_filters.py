@@ -39,9 +39,12 @@ PLAIN = """
       AND (CAST(:reason_part AS text) IS NULL OR position(lower(:reason_part) IN lower(e.reason)) > 0)
       AND (CAST(:min_amount AS bigint) IS NULL OR abs(e.points) >= :min_amount)
       AND (CAST(:max_amount AS bigint) IS NULL OR abs(e.points) <= :max_amount)
-      AND (CAST(:api_key_id AS bigint) IS NULL OR e.api_key_id = :api_key_id)
+      AND (CAST(:api_key_id AS bigint) IS NULL OR COALESCE(e.api_key_id, 0) = :api_key_id)
       AND (CAST(:user_id AS bigint) IS NULL OR e.user_id = :user_id)
       AND (CAST(:order_id AS text) IS NULL OR e.metadata ->> 'order_id' = :order_id)
+      AND (CAST(:tier AS int) IS NULL OR e.tier_before = :tier) -- on the first ladder numbers are levels
+      AND (CAST(:without AS text) IS NULL OR :without = 'reason' AND e.reason IS NULL
+           OR :without = 'metadata.order_id' AND (e.metadata IS NULL OR e.metadata -> 'order_id' IS NULL))
     ORDER BY e.created_at DESC, e.id DESC
 """
 
@@ -85,13 +88,15 @@ def filters(draw: Any, keys: tuple[int | None, ...], users: tuple[int, ...]) -> 
     asked: dict[str, Any] = {
         "participant_id": st.sampled_from([*PEOPLE, "nobody"]),
         "type": st.sampled_from(list(ledger_totals.PART_OF_TYPE)),
-        "api_key_id": st.sampled_from([key for key in keys if key]),
+        "api_key_id": st.sampled_from([key or 0 for key in keys]),
         "user_id": st.sampled_from(users),
         "reason": st.sampled_from(["Purchase", "=1+1"]),
         "reason_part": st.sampled_from(["PURCHASE", "50%", "t_c", "<script"]),
         "min_amount": st.integers(1, 700),
         "max_amount": st.integers(1, 700),
         "metadata": st.sampled_from([{"order_id": "ord_1"}, {"order_id": "=cmd"}]),
+        "tier": st.integers(0, 3),
+        "without": st.sampled_from(["reason", "metadata.order_id"]),
     }
     chosen = draw(st.lists(st.sampled_from(sorted(asked)), max_size=3, unique=True))
     return Filter(**{name: draw(asked[name]) for name in chosen}, since=since, until=until)
@@ -116,6 +121,7 @@ class World:
     def plain(self, wanted: Filter) -> list[Any]:
         """All that match, but for their times."""
         names = ("participant_id", "type", "reason", "reason_part", "min_amount", "max_amount", "api_key_id", "user_id")
+        names += ("tier", "without")
         values = {name: getattr(wanted, name) for name in names} | {"order_id": wanted.metadata.get("order_id")}
         with self.here.database.transaction(self.tenant.id) as session:
             return list(session.execute(text(PLAIN), values | {"tenant_id": self.tenant.id}))

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session, aliased
 
 from gamify.db import Database
 from gamify.errors import NotFound
-from gamify.models import LedgerEntry, Participant
+from gamify.models import Ladder, LedgerEntry, Participant
 
 INT64_MAX = 2**63 - 1
 LAST = datetime(9999, 12, 31, tzinfo=UTC)
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 LAST_MS = (LAST - EPOCH) // timedelta(milliseconds=1)
+REASON, MEMBER = "reason", "metadata."  # what an entry can be without; a member's name follows
 
 
 class Points(NamedTuple):
@@ -56,13 +57,15 @@ class Filter:
     max_amount: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     reason_part: str | None = None  # in whatever case
-    api_key_id: int | None = None
+    api_key_id: int | None = None  # 0: without a key, by people that is
     user_id: int | None = None
+    tier: int | None = None  # its number (0: none) that a movement found the participant on
+    without: str | None = None  # `reason`, or `metadata.` and the name of a member
 
     @property
     def is_sifting(self) -> bool:
         """Whether it asks for something that no index or rollup tells, so that entries must be looked at one by one."""
-        asked = (self.reason, self.reason_part, self.min_amount, self.max_amount)
+        asked = (self.reason, self.reason_part, self.min_amount, self.max_amount, self.tier, self.without)
         return any(value is not None for value in asked) or bool(self.metadata)
 
 
@@ -180,17 +183,38 @@ def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         (wanted.reason_part, lambda value: LedgerEntry.reason.icontains(value, autoescape=True)),
         (wanted.min_amount, lambda value: func.abs(LedgerEntry.points) >= value),
         (wanted.max_amount, lambda value: func.abs(LedgerEntry.points) <= value),
-        (wanted.api_key_id, lambda value: LedgerEntry.api_key_id == value),
+        (wanted.api_key_id, lambda value: LedgerEntry.api_key_id == value if value else LedgerEntry.api_key_id.is_(None)),
         (wanted.user_id, lambda value: LedgerEntry.user_id == value),
+        (wanted.tier, lambda value: _tier_before() == value),
+        (wanted.without, _is_without),
     ]
     said = [condition(value) for value, condition in asked if value is not None]
     return said + [LedgerEntry.metadata_.op("->>")(name) == value for name, value in wanted.metadata.items()]
+
+
+def _tier_before() -> ColumnElement[int]:
+    """The number of the tier that a movement found somebody on; the ladder that it stands on tells."""
+    ladder = (Ladder.tenant_id == LedgerEntry.tenant_id) & (Ladder.version == LedgerEntry.ladder_version)
+    number = select(Ladder.numbers[LedgerEntry.tier_before]).where(ladder).correlate(LedgerEntry).scalar_subquery()
+    return func.coalesce(number, 0)
+
+
+def _is_without(what: str) -> ColumnElement[bool]:
+    if what == REASON:
+        return LedgerEntry.reason.is_(None)
+    return LedgerEntry.metadata_.op("->>")(what.removeprefix(MEMBER)).is_(None)
 
 
 def internal_id(session: Session, tenant_id: int, participant_id: str) -> int:
     """The number the ledger knows a participant by; -1, which nobody has, for an unknown one."""
     known = select(Participant.id).where(Participant.tenant_id == tenant_id, Participant.external_id == participant_id)
     return session.scalar(known) or -1
+
+
+def first_at(session: Session, tenant_id: int) -> datetime | None:
+    """When a tenant's ledger begins; None while nothing is in it."""
+    first = select(LedgerEntry.created_at).where(LedgerEntry.tenant_id == tenant_id).order_by(LedgerEntry.id).limit(1)
+    return session.scalar(first)
 
 
 def _check_storable(participant_id: str) -> None:

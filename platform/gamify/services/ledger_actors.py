@@ -9,7 +9,8 @@ from gamify.errors import FieldError, Invalid
 from gamify.models import ApiKey, Tenant, User
 
 MOST_LISTED = 200
-UNKNOWN = "Must be the prefix of one of your API keys, or somebody's e-mail."
+NO_KEY = "-"  # no key begins so
+UNKNOWN = f"Must be the prefix of one of your API keys, somebody's e-mail, or {NO_KEY} for no key."
 
 
 class LedgerActor(NamedTuple):
@@ -27,7 +28,9 @@ def listed(session: Session, tenant_id: int) -> list[LedgerActor]:
 
 
 def find(session: Session, tenant_id: int, text: str) -> tuple[int | None, int | None]:
-    """Return the number of the key that begins so, or that of the person. Raises `Invalid` naming `key`."""
+    """Return the number of the key that begins so (0: no key), or that of the person. Raises `Invalid` naming `key`."""
+    if text == NO_KEY:
+        return 0, None
     if "@" in text:
         # Somebody who was removed and invited again has two numbers; the later is who they are now.
         people = select(User.id).where(User.tenant_id == _home(tenant_id), func.lower(User.email) == text.lower())

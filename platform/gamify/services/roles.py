@@ -16,6 +16,8 @@ PERMISSIONS = (
     "ledger:read",
     "reports:read",
     "reports:export",
+    "reports:save",  # keep the address of a report under a name
+    "reports:shape",  # what reports are broken down by, and what a point costs
     "developers:read",
     "tenants:read",
     "tenants:write",
@@ -23,12 +25,15 @@ PERMISSIONS = (
 )
 
 # Operators run the platform and never see participants' data: what they may do with people concerns operators.
-# Analysts read and export, nothing else.
+# Analysts read, export and keep reports under names, nothing else.
 ROLES: dict[str, frozenset[str]] = {
     "operator": frozenset({"account", "people:read", "people:write", "tenants:read", "tenants:write", "platform_audit:read"}),
     "admin": frozenset(PERMISSIONS) - {"tenants:read", "tenants:write", "platform_audit:read"},
     "analyst": frozenset(
-        {"account", "tiers:read", "participants:read", "ledger:read", "reports:read", "reports:export", "developers:read"}
+        {
+            *("account", "tiers:read", "participants:read", "ledger:read", "developers:read"),
+            *("reports:read", "reports:export", "reports:save"),
+        }
     ),
 }
 OF_TENANTS = ("admin", "analyst")

@@ -90,6 +90,7 @@ class Group(NamedTuple):
     sums: Sums
     is_rest: bool = False
     prefix: str | None = None  # of a key
+    key_id: int | None = None  # of a key; 0: no key
 
 
 class TierRow(NamedTuple):
@@ -123,8 +124,9 @@ def by_key(session: Session, tenant_id: int, span: Span) -> Sequence[Group]:
     found = {row[0]: Sums(*row[1:]) for _, row in quarters.between(session, tenant_id, KEYS, [span.since, span.until])}
     keys = {key.id: key for key in session.scalars(select(ApiKey).where(ApiKey.tenant_id == tenant_id, ApiKey.id.in_(found)))}
     groups = [
-        Group(keys[number].name if number in keys else None, sums, prefix=keys[number].prefix if number in keys else None)
+        Group(key.name if key else None, sums, prefix=key.prefix if key else None, key_id=number)
         for number, sums in found.items()
+        for key in [keys.get(number)]
     ]
     return _most_first(groups)
 
