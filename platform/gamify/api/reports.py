@@ -29,7 +29,7 @@ from gamify.services.reports import asked
 from gamify.services.reports.span import Span
 
 blp = Blueprint(
-    "reports", __name__, url_prefix="/api/v1/gamify/reports", description="What the ledger adds up to, to the last point."
+    "reporting", __name__, url_prefix="/api/v1/gamify/reports", description="What the ledger adds up to, to the last point."
 )
 
 FORMS = ("application/json", "text/csv")
