@@ -21,6 +21,7 @@ LINKS = (
     Link("Overview", "home.index", "account", "layout-dashboard", "o"),
     Link("Participants", "participant.index", "participants:read", "users", "p"),
     Link("Ledger", "ledger.index", "ledger:read", "receipt-text", "l"),
+    Link("Exports", "exports.index", "reports:export", "download", "x"),
     Link("Tiers", "tiers.index", "tiers:read", "layers", "i"),
     Link("Developers", "developers.index", "developers:read", "code-2", "d"),
     Link("API keys", "keys.index", "keys:read", "key-round", "k"),

@@ -16,6 +16,7 @@ PERMISSIONS = (
     "ledger:read",
     "reports:read",
     "reports:export",
+    "exports:manage",  # cancel and delete what others have asked for, and change what others have sent to people
     "developers:read",
     "tenants:read",
     "tenants:write",
