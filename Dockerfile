@@ -23,7 +23,8 @@ RUN pip wheel --quiet --no-deps --build-constraint requirements-embedded.lock --
     && pip --python /opt/gamify/bin/python install --quiet --no-cache-dir --no-deps /tmp/wheel/*.whl
 
 FROM python:${PYTHON}-slim
-RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent gamify
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent gamify \
+    && install --directory --owner 10001 --mode 0700 /exports
 COPY --from=build /opt/gamify /opt/gamify
 ENV PATH=/opt/gamify/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
+from pathlib import Path
 from threading import Lock
+from urllib.parse import quote
 
-from flask import Response
-from gamify.errors import Unavailable
+from flask import Response, send_file
+from gamify.errors import NotFound, Unavailable
 from gamify.services import spreadsheet
 
 LINES_AT_ONCE = 500
@@ -26,10 +28,32 @@ def send(name: str, lines: Generator[str], *, whose: int | None) -> Response:
     """
     parts = _parts(lines, whose)
     first = next(parts)  # while a fault can still be told
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    answer = Response(_all(first, parts), mimetype="text/csv", headers=headers)
+    answer = Response(_all(first, parts), mimetype="text/csv", headers={"Content-Disposition": disposition(name)})
     answer.call_on_close(parts.close)  # whoever asks for the header alone, or goes away, never comes to the end
     return answer
+
+
+def send_made(path: Path, name: str, *, mimetype: str, whose: int) -> Response:
+    """Send a file that is there, or the range of it that is asked for. Raises `NotFound`, and `Unavailable` as `send` does.
+
+    It holds a thread as well, for as long as its reader takes.
+    """
+    with ExitStack() as held:
+        held.enter_context(_counted(whose))
+        try:
+            answer = send_file(path, mimetype=mimetype, conditional=True)
+        except OSError as error:
+            raise NotFound("The file is not there any more; ask for it again.") from error
+        answer.headers |= {"Content-Disposition": disposition(name), "Cache-Control": "no-store"}
+        answer.call_on_close(held.pop_all().close)
+    return answer
+
+
+def disposition(name: str) -> str:
+    """The header that names a file, in letters that every browser reads and, where there are others, in UTF-8 as well."""
+    if name.isascii():
+        return f'attachment; filename="{name}"'
+    return f"attachment; filename=\"file.{name.rpartition('.')[2]}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _all(first: str, parts: Iterator[str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ LINKS = (
     Link("Overview", "home.index", "account", "layout-dashboard", "o"),
     Link("Participants", "participant.index", "participants:read", "users", "p"),
     Link("Ledger", "ledger.index", "ledger:read", "receipt-text", "l"),
+    Link("Exports", "exports.index", "reports:export", "download", "x"),
     Link("Tiers", "tiers.index", "tiers:read", "layers", "i"),
     Link("Reports", "reports.index", "reports:read", "chart-column", "r"),
     Link("Developers", "developers.index", "developers:read", "code-2", "d"),

@@ -10,7 +10,7 @@ import time
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from gamify.config import LOOPBACK, Settings
 from gamify.db import act_as
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers, _valkey_binary
-from gamify.models import LadderDraft, Participant, PointCost, RequestMonth, SavedReport, Word
+from gamify.models import Export, LadderDraft, Participant, PointCost, ReportSchedule, RequestMonth, SavedReport, Word
 from gamify.services import api_keys, details, erasures, holds, recalculations, rollups, tenants, tiers, verification
 from gamify.services.audit import SYSTEM
 from gamify.services.reports import dimensions
@@ -125,10 +125,10 @@ class TenantUnderTest:
             with self.here.database.transaction(tenant_id) as session:
                 session.add(RequestMonth(tenant_id=tenant_id, month=date(2026, 2, 1), request_count=3))
                 session.add(PointCost(tenant_id=tenant_id, valid_from=date(2026, 1, 1), cost=1, currency="EUR"))
-                session.add(SavedReport(tenant_id=tenant_id, name="mine", kind="roll-forward", query="", saved_by="ana"))
                 dimensions.declare(session, tenant_id, "order_id", actor=SYSTEM)
                 session.add(Word(tenant_id=tenant_id, dimension=2, word="a word that nobody says"))
                 session.add(LadderDraft(tenant_id=tenant_id, revision=1, based_on=1, content={}, changed_by="ana"))
+                _fill_reports(session, tenant_id)
                 recalculations.begin(session, tenant_id)
                 somebody = select(Participant.external_id).where(Participant.tenant_id == tenant_id).limit(1)
                 for pid in session.scalars(somebody).all():
@@ -160,6 +160,26 @@ class TenantUnderTest:
 def has_people(session: Session, tenant_id: int) -> bool:
     act_as(session, tenant_id)
     return session.scalar(select(Participant.id).where(Participant.tenant_id == tenant_id).limit(1)) is not None
+
+
+def _fill_reports(session: Session, tenant_id: int) -> None:
+    """A saved report, its schedule and an export."""
+    report = SavedReport(tenant_id=tenant_id, name="mine", kind="roll-forward", query="", saved_by="ana")
+    session.add(report)
+    session.flush()
+    later = datetime.now(UTC) + timedelta(days=365)
+    session.add(
+        ReportSchedule(
+            tenant_id=tenant_id, report_id=report.id, format="csv", rhythm="daily", hour=7, recipients=[], page="",
+            made_by="ana", next_at=later,
+        )
+    )  # fmt: skip
+    session.add(
+        Export(
+            tenant_id=tenant_id, kind="ledger", query="", wanted={}, format="csv", title="Ledger", about="", file_name="a.csv",
+            asked_by="ana", expires_at=later, state="done",
+        )
+    )  # fmt: skip
 
 
 def new_tenant(here: Deployment) -> TenantUnderTest:
@@ -294,7 +314,7 @@ def environment(settings: Settings) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("GAMIFY_", "DATABASE_", "REDIS_", "ALLOWED_HOSTS", "TRUSTED_PROXIES"))
+        if not name.startswith(("GAMIFY_", "DATABASE_", "REDIS_", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "MAIL_", "EXPORTS_"))
     }
     return kept | {
         "GAMIFY_ENV": settings.environment,
@@ -307,6 +327,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "GAMIFY_LOG_LEVEL": settings.log_level,
         "ALLOWED_HOSTS": ",".join(settings.allowed_hosts),
         "TRUSTED_PROXIES": str(settings.trusted_proxies),
+        "MAIL_URL": settings.mail_url or "",
+        "EXPORTS_DIR": str(settings.exports_dir or ""),
     }
 
 

@@ -102,6 +102,6 @@ class Browser:
         kwargs.setdefault("environ_base", {"REMOTE_ADDR": self.address})
         with self.client.open(path, **kwargs) as response:
             response.get_data()
-        if found := TOKEN.search(response.text):
+        if response.mimetype == "text/html" and (found := TOKEN.search(response.text)):
             self.token = found[1]
         return Page(response)

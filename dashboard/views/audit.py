@@ -19,7 +19,16 @@ from dashboard.tenancy import LONGEST_WAIT, here, zone
 
 PAGE = 50  # entries
 FILTERS = ("actor", "action", "from", "to")
-KINDS = ("api_key", "invitation", "session", "tenant", "tiers", "user")  # of things; what else is typed works as well
+KINDS = (
+    "api_key",
+    "export",
+    "invitation",
+    "schedule",
+    "session",
+    "tenant",
+    "tiers",
+    "user",
+)  # of things; what else is typed works as well
 
 bp = Blueprint("audit", __name__, url_prefix="/dashboard")
 

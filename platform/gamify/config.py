@@ -49,6 +49,12 @@ class Settings:
     is_summing: bool = True  # whether this process advances the rollups of what it writes
     mail_url: str | None = None  # None: links are shown to whoever may hand them on
     mail_from: str | None = None
+    exports_dir: Path | None = None  # what all machines of the deployment share; None: under `data_dir`
+
+    @property
+    def exports_folder(self) -> Path:
+        """Where files lie that are made in the background."""
+        return self.exports_dir or self.data_dir / "exports"
 
     @property
     def is_production(self) -> bool:
@@ -83,6 +89,7 @@ def load() -> Settings:
 
     environment = read(env.str, "GAMIFY_ENV", DEVELOPMENT).rstrip("\r\n")
     data_dir = Path(read(env.str, "GAMIFY_DATA_DIR", "").rstrip("\r\n") or ".data")
+    exports_dir = read(env.str, "EXPORTS_DIR", "").rstrip("\r\n")
     settings = {
         "database_url": read(env.str, "DATABASE_URL", None),
         "database_owner_url": read(env.str, "DATABASE_OWNER_URL", None),
@@ -113,6 +120,7 @@ def load() -> Settings:
     return Settings(
         environment=environment,
         data_dir=data_dir.resolve(),
+        exports_dir=Path(exports_dir).resolve() if exports_dir else None,
         secret_key=(kept["SECRET_KEY"] or "").rstrip("\r\n"),
         api_key_pepper=(kept["API_KEY_PEPPER"] or "").rstrip("\r\n"),
         **{name: _clean(value) for name, value in settings.items()},  # type: ignore[arg-type]  # read with its own type above

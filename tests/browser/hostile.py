@@ -1,12 +1,16 @@
 """A tenant in which every text that a client, a person or an operator can choose tries to be more than text."""
 
+import itertools
 from dataclasses import dataclass
 from datetime import date
+from urllib.parse import urlencode
 
 from gamify.deployment import Deployment
-from gamify.models import User
-from gamify.services import api_keys, links, tenants, tiers
-from gamify.services.audit import SYSTEM
+from gamify.models import SavedReport, Tenant, User
+from gamify.models.export import STATES
+from gamify.services import api_keys, export_contents, exports, links, schedules, tenants, tiers
+from gamify.services.audit import SYSTEM, Actor
+from gamify.services.entries import Filter
 from gamify.services.person_log import Place
 from gamify.services.reports import costs, dimensions, saved
 from gamify.services.tiers import Look
@@ -80,7 +84,10 @@ def make(here: Deployment, api: Api) -> Hostile:
     reset = _reset(here, people["analyst"])
     with here.database.transaction() as session:  # nobody can choose such a name on the command line alone
         session.execute(text("UPDATE tenants SET name = :name WHERE slug = :slug"), {"name": TEXTS[1], "slug": tenant.slug})
+    export_id, schedule_id = _files(here, tenant, people["analyst"])
     values = {
+        "export_id": export_id,
+        "schedule_id": schedule_id,
         "links.invitation token": invitation,
         "links.reset token": reset,
         "slug": tenant.slug,
@@ -123,6 +130,26 @@ def _people_and_keys(here: Deployment, tenant: TenantUnderTest) -> tuple[str, st
         )
     secrets_issued.note(token)
     return token, key.prefix
+
+
+def _files(here: Deployment, tenant: TenantUnderTest, user: User) -> tuple[int, int]:
+    """Exports in every state, and saved reports that are sent, with hostile names."""
+    by = Actor("user", user.email, user.id)
+    with here.database.transaction(tenant.id) as session:
+        live = session.get_one(Tenant, tenant.id)
+        for hostile, state in zip(itertools.cycle(TEXTS), STATES, strict=False):
+            asked = {"query": urlencode({"participant": hostile}), "about": hostile, "now": now()}
+            wish = export_contents.ledger(live, Filter(participant_id=hostile), **asked)
+            made = exports.ask(session, tenant.id, wish, format="xlsx", actor=by, now=now())
+            made.state, made.error = state, hostile if state == "failed" else None
+        for hostile in TEXTS:
+            report = SavedReport(tenant_id=tenant.id, name=hostile, kind="roll-forward", query="", saved_by="x")
+            session.add(report)
+            session.flush()
+            plan = schedules.Plan(report.id, "csv", "weekly", 7, [user.id], weekday=0)
+            schedule = schedules.create(session, live, plan, page="", actor=by, now=now())
+            schedules.note_failure(session, tenant.id, schedule.id, hostile, now=now())
+    return made.id, schedule.id
 
 
 def _reset(here: Deployment, user: User) -> str:

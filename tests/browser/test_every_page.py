@@ -20,7 +20,7 @@ ROLES = ("admin", "analyst", "operator", guard.PUBLIC)
 # What analysts see is a part of what admins see, page by page the same but for what they may not do.
 EACH_ROLE = [pytest.param(role, marks=pytest.mark.long if role == "analyst" else ()) for role in ROLES]
 # No pages: they send a file.
-FILES = (".csv",)
+FILES = (".csv", "/file")
 PARTS = ("adjustments.preview", "pins.preview")  # what a form shows while somebody types; never a page
 PART = {"HX-Request": "true"}
 # What looks different while there is nothing yet.
@@ -28,6 +28,7 @@ NEW = (
     "home.index", "participant.index", "ledger.index", "tiers.index", "tiers.versions", "draft.edit", "preview.index",
     "publication.ask", "developers.index", "keys.index", "reports.index", "reports.liability", "reports.tiers",
     "reports.activity", "reports.kept", "reports.shape",
+    "exports.index", "exports.ask_for_one", "schedules.ask_for_new",
 )  # fmt: skip
 RESTORING = {"HX-History-Restore-Request": "true"}  # htmx goes back to a page it has forgotten
 

@@ -5,11 +5,14 @@ import re
 import pytest
 from flask import Flask
 from gamify.deployment import Deployment
-from gamify.services import api_keys
+from gamify.models import SavedReport, Tenant
+from gamify.services import api_keys, export_contents, exports, schedules
+from gamify.services.audit import SYSTEM
+from gamify.services.entries import Filter
 
 from dashboard.guard import PUBLIC, permission_of
 from tests.harness import Api, TenantUnderTest, new_tenant
-from tests.people import Browser, log_of, new_user
+from tests.people import Browser, log_of, new_user, now
 
 SECRET = "ours-alone-4711"
 FORM = {"overlap": next(iter(api_keys.OVERLAPS)), "role": "analyst"}  # what is not refused for its values
@@ -35,7 +38,10 @@ def theirs(app: Flask, here: Deployment, tenant: TenantUnderTest, api: Api, admi
     link = re.search(r"/invitations/([^/]+)/withdraw", invited.text + admin.get("/dashboard/people").text)
     assert link
     tenant.put_tiers(bronze=0, silver=500)  # a second version; neighbours have one
+    export_id, schedule_id = files_of(here, tenant, person.id)
     return {
+        "export_id": str(export_id),
+        "schedule_id": str(schedule_id),
         "pid": SECRET,
         "entry_id": entry,
         "prefix": tenant.key[:16],
@@ -45,6 +51,20 @@ def theirs(app: Flask, here: Deployment, tenant: TenantUnderTest, api: Api, admi
         "slug": tenant.slug,
         "version": "2",
     }
+
+
+def files_of(here: Deployment, tenant: TenantUnderTest, user_id: int) -> tuple[int, int]:
+    """An export of theirs, and a schedule."""
+    with here.database.transaction(tenant.id) as session:
+        live = session.get_one(Tenant, tenant.id)
+        asked = {"query": "", "about": SECRET, "now": now()}
+        wish = export_contents.ledger(live, Filter(participant_id=SECRET), **asked)
+        made = exports.ask(session, tenant.id, wish, format="csv", actor=SYSTEM, now=now())
+        report = SavedReport(tenant_id=tenant.id, name=f"{SECRET}-", kind="roll-forward", query="", saved_by="ana")
+        session.add(report)
+        session.flush()
+        plan = schedules.Plan(report.id, "csv", "daily", 7, [user_id])
+        return made.id, schedules.create(session, live, plan, page="", actor=SYSTEM, now=now()).id
 
 
 @pytest.fixture
@@ -81,6 +101,8 @@ def test_what_a_neighbour_names_in_a_path_is_not_there_and_stays_as_it_is(app, h
         "ledger?key={email}",
         "ledger?before=ffffffff-ffff-ffff-ffff-ffffffffffff",
         "ledger.csv?participant={pid}",
+        "exports/ask?kind=ledger&query=key%3D{prefix}",
+        "schedules/new?report={schedule_id}",
         "ledger.csv?reason=ours&match=contains",
         "participants?q={pid}",
         "participants?q=ou",

@@ -27,5 +27,5 @@ def test_what_a_page_does_by_itself_does_not_keep_a_session_from_going_idle(app,
 def test_all_that_polls_says_so():
     found = [tag for path in TEMPLATES.rglob("*.html") for tag in POLLING.findall(path.read_text())]
 
-    assert len(found) == 5
+    assert len(found) == 6
     assert all('hx-headers=\'{"X-By-Itself": "true"}\'' in tag for tag in found)

@@ -20,6 +20,8 @@ VALUES = {
     "pid": "nobody",
     "entry_id": "00000000-0000-4000-8000-000000000000",
     "version": 1,
+    "export_id": 1,
+    "schedule_id": 1,
 }
 ROLES = ("operator", "admin", "analyst")
 

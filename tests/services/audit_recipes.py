@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyotp
 from gamify.db import act_as
-from gamify.models import User
+from gamify.models import Export, SavedReport, Tenant, User
 from gamify.services import (
     adjustments,
     api_keys,
@@ -14,10 +14,13 @@ from gamify.services import (
     details,
     drafts,
     erasures,
+    export_contents,
+    exports,
     holds,
     ledger,
     links,
     publishing,
+    schedules,
     second_factor,
     sessions,
     tenants,
@@ -25,6 +28,7 @@ from gamify.services import (
     users,
 )
 from gamify.services.audit import SYSTEM, Actor
+from gamify.services.entries import Filter
 from gamify.services.person_log import Place
 from sqlalchemy.orm import Session
 
@@ -268,7 +272,84 @@ def reverse_points(session: Session, t: TenantUnderTest) -> Rows:
     return Counter({(TENANT, "points.reverse"): 1})
 
 
+def wish(session: Session, t: TenantUnderTest, actor: Actor = ANA) -> Export:
+    act_as(session, t.id)
+    made = export_contents.ledger(session.get_one(Tenant, t.id), Filter(), query="", about="Every entry", now=NOW)
+    return exports.ask(session, t.id, made, format="csv", actor=actor, now=NOW)
+
+
+def ask_for_export(session: Session, t: TenantUnderTest) -> Rows:
+    wish(session, t)
+    return Counter({(TENANT, "export.ask"): 1})
+
+
+def download_export(session: Session, t: TenantUnderTest) -> Rows:
+    made = wish(session, t, SYSTEM)
+    made.state = "done"
+    session.flush()
+    for _ in range(2):  # each time it is taken away counts
+        exports.download(session, t.id, made.id, actor=ANA, now=NOW)
+    return Counter({(TENANT, "export.download"): 2})
+
+
+def cancel_export(session: Session, t: TenantUnderTest) -> Rows:
+    exports.cancel(session, t.id, wish(session, t, SYSTEM).id, actor=ANA, now=NOW)
+    return Counter({(TENANT, "export.cancel"): 1})
+
+
+def delete_export(session: Session, t: TenantUnderTest) -> Rows:
+    exports.delete(session, t.id, wish(session, t, SYSTEM).id, actor=ANA)
+    return Counter({(TENANT, "export.delete"): 1})
+
+
+def plan_for(session: Session, t: TenantUnderTest) -> schedules.Plan:
+    act_as(session, t.id)
+    report = SavedReport(tenant_id=t.id, name="Weekly", kind="roll-forward", query="", saved_by="ana")
+    session.add(report)
+    session.flush()
+    return schedules.Plan(report.id, "csv", "daily", 7, [somebody(session, t).id])
+
+
+def schedule(session: Session, t: TenantUnderTest, actor: Actor = ANA) -> tuple[Tenant, schedules.Plan, int]:
+    plan, tenant = plan_for(session, t), session.get_one(Tenant, t.id)
+    return tenant, plan, schedules.create(session, tenant, plan, page="", actor=actor, now=NOW).id
+
+
+def create_schedule(session: Session, t: TenantUnderTest) -> Rows:
+    schedule(session, t)
+    return Counter({(TENANT, "schedule.create"): 1})
+
+
+def change_schedule(session: Session, t: TenantUnderTest) -> Rows:
+    tenant, plan, number = schedule(session, t, SYSTEM)
+    for _ in range(2):  # the second changes nothing, so says nothing
+        schedules.change(session, tenant, number, plan._replace(hour=8), page="", actor=ANA, now=NOW)
+    return Counter({(TENANT, "schedule.change"): 1})
+
+
+def remove_schedule(session: Session, t: TenantUnderTest) -> Rows:
+    tenant, _, number = schedule(session, t, SYSTEM)
+    schedules.remove(session, tenant.id, number, actor=ANA)
+    return Counter({(TENANT, "schedule.remove"): 1})
+
+
+def resume_schedule(session: Session, t: TenantUnderTest) -> Rows:
+    tenant, _, number = schedule(session, t, SYSTEM)
+    for _ in range(schedules.MOST_FAILURES):
+        schedules.note_failure(session, tenant.id, number, "No room.", now=NOW)
+    schedules.resume(session, tenant, number, actor=ANA, now=NOW)
+    return Counter({(TENANT, "schedule.resume"): 1})
+
+
 RECIPES: dict[str, Recipe] = {
+    "exports.ask": ask_for_export,
+    "exports.download": download_export,
+    "exports.cancel": cancel_export,
+    "exports.delete": delete_export,
+    "schedules.create": create_schedule,
+    "schedules.change": change_schedule,
+    "schedules.remove": remove_schedule,
+    "schedules.resume": resume_schedule,
     "tenants.create": create_tenant,
     "tenants.set_rate_limit": limit_tenant,
     "tenants.set_profile": rename_tenant,

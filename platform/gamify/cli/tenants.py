@@ -100,6 +100,7 @@ def delete(here: Deployment, slug: str, is_sure: bool) -> None:
     _sweep(here, both)
     time.sleep(max(0.0, began + FRESH - time.monotonic()))  # without Redis, workers may have known a key until now
     _sweep(here, both)
+    deletion.remove_files(here.settings.exports_folder, both)
     deletion.finish(here.database, both)
     click.echo(f"{slug} is deleted.")
 

@@ -3,6 +3,7 @@
 from gamify.models.api_key import ApiKey, KeyDigest
 from gamify.models.audit_entry import AuditEntry, PlatformAuditEntry
 from gamify.models.base import Record, TenantRecord
+from gamify.models.export import Export, ReportSchedule
 from gamify.models.idempotency_key import IdempotencyKey
 from gamify.models.job_error import JobError
 from gamify.models.ladder_draft import LadderDraft, Recalculation
@@ -40,6 +41,7 @@ __all__ = [
     "BalanceStanding",
     "Dimension",
     "Erasure",
+    "Export",
     "IdempotencyKey",
     "JobError",
     "KeyDigest",
@@ -55,6 +57,7 @@ __all__ = [
     "PointCost",
     "Recalculation",
     "Record",
+    "ReportSchedule",
     "RequestMonth",
     "RollupProgress",
     "SavedReport",

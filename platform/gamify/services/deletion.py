@@ -7,6 +7,7 @@ The rest can be interrupted anywhere and is taken up by the next run.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select, text
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from gamify.db import Database, act_as, translated
 from gamify.errors import Conflict
 from gamify.models import Tenant
-from gamify.services import audit, tenants
+from gamify.services import audit, export_files, tenants
 from gamify.services.audit import Actor
 from gamify.services.tenants import DELETING
 
@@ -49,6 +50,8 @@ PARTS = (
     _Part("tier_standings", "tier"),
     _Part("participant_standings", "participant_id"),
     _Part("request_months", "month"),
+    _Part("exports", "id"),
+    _Part("report_schedules", "id"),
     _Part("saved_reports", "id"),
     _Part("point_costs", "valid_from"),
     _Part("dimensions", "number"),
@@ -108,6 +111,12 @@ def sweep(database: Database, tenant_id: int, *, progress: Callable[[int], None]
     for part in PARTS:
         for count in _sweep_part(database, tenant_id, part):
             progress(count)
+
+
+def remove_files(folder: Path, both: Sequence[Tenant]) -> None:
+    """Remove the exports of a tenant and its sandbox from where they lie. Their rows are gone by then: nobody makes new ones."""
+    for tenant in both:
+        export_files.remove_all(folder, tenant.id)
 
 
 def finish(database: Database, both: Sequence[Tenant]) -> None:

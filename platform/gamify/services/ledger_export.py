@@ -40,8 +40,14 @@ COLUMNS = (
 
 def every(session: Session, tenant_id: int, wanted: Filter) -> Iterator[Any]:
     """Yield every entry of the filter, newest first. The session's transaction should be one snapshot."""
+    return (entry for entry in with_breaths(session, tenant_id, wanted) if entry is not None)
+
+
+def with_breaths(session: Session, tenant_id: int, wanted: Filter) -> Iterator[Any | None]:
+    """Yield the same, and None before each step: where few entries match, whoever waits can look up in between."""
     order = LedgerEntry.id if wanted.participant_id is None else LedgerEntry.seq
     for step in steps(session, tenant_id, wanted, before=None, step=Effort().step):
+        yield None
         chosen = select(LedgerEntry).where(*step.conditions, *conditions(wanted)).order_by(order.desc())
         query = ledger_rows.decorated(tenant_id, chosen).execution_options(yield_per=AT_ONCE)
         with session.execute(query) as rows:

@@ -6,6 +6,7 @@ import smtplib
 import ssl
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
@@ -35,15 +36,28 @@ Somebody asked for a new password for {email} on Gamify. This link works once, f
 If it was not you, ignore it: your password stays as it is.
 """
 
+REPORT = """\
+Hello,
+
+the report "{name}" of {where} is ready: {about}.
+
+Sign in to download it, until {until:%-d %b %Y}:
+
+{link}
+
+You get this because somebody of {where} has put you down for it; they can change that on the page of exports.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail with a link in it."""
+    """A mail with a link in it. `thread` makes its id, so that the same mail sent twice has the same one."""
 
     to: str
     subject: str
     text: str
     link: str
+    thread: str | None = None
 
 
 def invitation(*, to: str, inviter: str, where: str, link: str) -> Mail:
@@ -55,6 +69,13 @@ def invitation(*, to: str, inviter: str, where: str, link: str) -> Mail:
 def reset(*, to: str, link: str) -> Mail:
     """The mail for somebody who forgot the password."""
     return Mail(to, "Your new password", RESET.format(email=to, link=link), link)
+
+
+def report(*, to: str, name: str, about: str, where: str, until: datetime, link: str, thread: str) -> Mail:
+    """The mail for somebody who is sent a report: its name and its days, and nothing of what is in it."""
+    name, where = " ".join(name.split()), " ".join(where.split())  # a name must not add lines to the head
+    text = REPORT.format(name=name, about=about, where=where, until=until, link=link)
+    return Mail(to, f"{name}: {about}", text, link, thread)
 
 
 class Mailer:
@@ -127,7 +148,8 @@ def _message(server: MailServer, mail: Mail) -> EmailMessage:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = server.sender, mail.to, mail.subject
     message["Date"] = formatdate()
-    message["Message-ID"] = make_msgid(domain=server.sender.rpartition("@")[2])
+    domain = server.sender.rpartition("@")[2]
+    message["Message-ID"] = f"<{mail.thread}@{domain}>" if mail.thread else make_msgid(domain=domain)
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
     return message

@@ -18,6 +18,7 @@ PERMISSIONS = (
     "reports:export",
     "reports:save",  # keep the address of a report under a name
     "reports:shape",  # what reports are broken down by, and what a point costs
+    "exports:manage",  # cancel and delete what others have asked for, and change what others have sent to people
     "developers:read",
     "tenants:read",
     "tenants:write",

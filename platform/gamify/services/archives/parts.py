@@ -44,6 +44,8 @@ LEFT_BEHIND = {
     "users": "is people.jsonl, without passwords and second factors",
     "key_digests": "would let keys of one deployment into another; digests depend on its pepper",
     "one_time_links": "invitations and resets are links to the deployment that has sent them",
+    "exports": "are files of the deployment, and gone within a week",
+    "report_schedules": "send mail from the deployment, to its people; they are set up anew",
     "rollup_progress": "is derived anew, like all rollups",
     "ledger_quarters": "is derived anew",
     "tier_quarters": "is derived anew",
