@@ -5,6 +5,7 @@ import html
 import io
 import re
 from datetime import UTC, date, datetime, timedelta
+from threading import get_ident
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -409,11 +410,14 @@ def test_a_report_is_compared_with_the_days_before_and_a_year_before(here, tenan
 
 
 def test_the_number_of_statements_is_that_of_tables_and_not_of_cells(here, history, admin):
+    mine = get_ident()  # the app sums rollups in another thread
+
     def count(path: str) -> int:
         seen: list[str] = []
 
         def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-            seen.append(statement)
+            if get_ident() == mine:
+                seen.append(statement)
 
         event.listen(here.database.engine, "before_cursor_execute", note)
         try:
@@ -422,6 +426,7 @@ def test_the_number_of_statements_is_that_of_tables_and_not_of_cells(here, histo
             event.remove(here.database.engine, "before_cursor_execute", note)
         return len(seen)
 
+    assert admin.get(PAGE).status == 200  # who has just signed in is noted once
     for path in PAGES:
         few = count(f"{PAGE}{path}?from=2026-04-01&to=2026-04-02")
         assert few == count(f"{PAGE}{path}?from=2026-03-01&to=2026-06-30&unit=day") <= 32, path

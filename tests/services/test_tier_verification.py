@@ -1,6 +1,7 @@
 """Verify knows every way to come to a tier, and finds whatever does not follow from it."""
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from gamify.deployment import Deployment
@@ -141,3 +142,18 @@ def test_a_corrupted_or_missing_move_by_a_ladder_is_noticed(settled, corrupt, wh
     corrupt(statement, settled.id, who=who, cause="published")
 
     assert any(f"'{who}'" in sentence for sentence in settled.differences())
+
+
+def test_a_tier_kept_on_until_a_time_may_be_found_kept_after_it(scratch_here, client):
+    """Whoever keeps a tier that they kept before is told nothing, and the job that ends it comes a little late."""
+    tenant = new_tenant(scratch_here)
+    api = client.with_key(tenant.key)
+    api.award("bo", 600)
+    publish(tenant, Policy("now", "keep"), bronze=0, silver=900)
+    until = datetime.now(UTC) + timedelta(seconds=2)
+    publish(tenant, Policy("now", "keep_until", until), bronze=0, silver=1000)
+    time.sleep(max(0, (until - datetime.now(UTC)).total_seconds()))
+
+    assert api.deduct("bo", 50).status == 200
+
+    assert tenant.differences() == []

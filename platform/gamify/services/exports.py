@@ -16,7 +16,6 @@ from gamify.services import audit, export_contents, export_formats
 from gamify.services.audit import Actor
 from gamify.services.export_contents import Wish
 
-JOB = "write_export"
 KEPT = timedelta(days=7)
 GIVEN_UP = timedelta(days=1)  # what has not come to an end by then has lost its job
 MOST_UNDER_WAY = 10  # of a tenant
@@ -63,7 +62,7 @@ def ask(
     session.add(made)
     session.flush()
     audit.record(session, tenant_id, actor, action="export.ask", subject=_subject(made), after=_said(made))
-    queue.defer(session, JOB, tenant_id=tenant_id, lock=f"exports {tenant_id % LANES}", export_id=made.id)
+    queue.defer(session, "write_export", tenant_id=tenant_id, lock=f"exports {tenant_id % LANES}", export_id=made.id)
     return made
 
 

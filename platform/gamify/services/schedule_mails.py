@@ -87,7 +87,7 @@ def _note(session: Session, tenant_id: int, export_id: int, *, is_sent: bool, no
         export.mail_tries += 1
         if export.mail_tries < MOST_TRIES:
             at, lock = now + PAUSE * 2 ** (export.mail_tries - 1), f"mails {tenant_id}"
-            queue.defer(session, schedules.MAIL_JOB, tenant_id=tenant_id, lock=lock, at=at, export_id=export_id)
+            queue.defer(session, "mail_export", tenant_id=tenant_id, lock=lock, at=at, export_id=export_id)
         else:
             schedules.note_failure(session, tenant_id, export.schedule_id, REFUSED, now=now)
         return

@@ -18,7 +18,6 @@ from gamify.services.audit import SYSTEM, Actor
 from gamify.services.exports import Due
 from gamify.services.schedule_times import Rhythm
 
-MAIL_JOB = "mail_export"
 MOST = 50  # of a tenant
 MOST_FAILURES = 3  # in a row; then it waits for somebody
 MOST_RECIPIENTS = 50
@@ -128,7 +127,7 @@ def announce(session: Session, export: Export) -> None:
     """Have the recipients told of a file that is whole, in the transaction that says so."""
     if export.schedule_id is not None:
         lock = f"mails {export.tenant_id}"  # a mail server that is slow holds up no other job
-        queue.defer(session, MAIL_JOB, tenant_id=export.tenant_id, lock=lock, export_id=export.id)
+        queue.defer(session, "mail_export", tenant_id=export.tenant_id, lock=lock, export_id=export.id)
 
 
 def note_failure(session: Session, tenant_id: int, schedule_id: int, why: str, *, now: datetime) -> None:

@@ -172,12 +172,13 @@ class Holder:
                 return
 
     def _pass(self, ladder: Ladder, at: datetime) -> Iterator[Wrong]:
-        """A ladder has come into force and nothing is told of it: so it must have changed nothing."""
+        """A ladder has come into force and nothing is told of it: so it must have changed nothing, whenever that was."""
         if ladder.basis == "lifetime":
-            settled = self._settle(ladder, at, is_new=True)
-            number = _number(ladder, settled.level)
-            if number != self.number or settled.is_kept != (self.kept is not None):
-                told = f"{number}{', kept' * settled.is_kept}"
+            ways = [self._settle(ladder, when, is_new=True) for when in (at, ladder.created_at)]  # a tier is kept until a time
+            led_to = [(_number(ladder, settled.level), settled.is_kept) for settled in ways]
+            if (self.number, self.kept is not None) not in led_to:
+                number, is_kept = led_to[0]
+                told = f"{number}{', kept' * is_kept}"
                 yield Wrong(None, f"tier by version {ladder.version} of the ladder", str(self.number), told)
         self.version = ladder.version
 

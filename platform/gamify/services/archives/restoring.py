@@ -17,7 +17,6 @@ from gamify.services import audit, passwords, rollups, tenants, users, verificat
 from gamify.services.archives.container import Reader, reading
 from gamify.services.archives.parts import MODES, OF_TENANT, PARTS, PEOPLE, TENANTS, Part
 from gamify.services.audit import Actor
-from gamify.services.reports import dimensions
 
 AT_ONCE = 1_000  # lines a statement
 STATUSES = ("active", "suspended")
@@ -155,7 +154,7 @@ def _settle(session: Session, tenant: Tenant, *, now: datetime) -> None:
     if session.scalar(unfinished) is not None:
         queue.defer(session, "recalculate", tenant_id=tenant.id)
     if session.scalar(select(func.count()).where(Dimension.tenant_id == tenant.id, ~Dimension.is_ready)):
-        queue.defer(session, dimensions.JOB, tenant_id=tenant.id)
+        queue.defer(session, "add_dimensions", tenant_id=tenant.id)
 
 
 def _objects(archive: Reader, name: str) -> Iterator[dict[str, Any]]:

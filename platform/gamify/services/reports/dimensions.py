@@ -15,7 +15,6 @@ from gamify.services.bounds import text_problem
 
 NUMBERS = (1, 2, 3)
 LONGEST_KEY = 100  # characters
-JOB = "add_dimensions"
 
 D = Dimension
 
@@ -49,7 +48,7 @@ def declare(session: Session, tenant_id: int, metadata_key: str, *, actor: Actor
     session.add(made)
     session.flush()
     audit.record(session, tenant_id, actor, action="dimension.declare", subject=f"metadata.{key}")
-    queue.defer(session, JOB, tenant_id=tenant_id)
+    queue.defer(session, "add_dimensions", tenant_id=tenant_id)
     return made
 
 
