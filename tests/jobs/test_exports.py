@@ -83,9 +83,10 @@ def test_a_worker_makes_what_was_asked_for_and_tells_how_far_it_is(jobs, quiet, 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
 def test_a_worker_killed_in_the_middle_leaves_no_half_file_and_the_next_makes_it_whole(jobs, quiet, start, ending):
-    tenant_id = fill(jobs, 60_000)
+    tenant_id = fill(jobs, 60_000 if ending == "csv" else 20_000)  # a workbook takes longer
     export = ask(jobs.here, tenant_id, format=ending)
     folder = quiet.exports_folder / str(tenant_id)
     killed = start().await_ready()
@@ -95,7 +96,7 @@ def test_a_worker_killed_in_the_middle_leaves_no_half_file_and_the_next_makes_it
 
     assert not (folder / f"{export.id}.{ending}").exists()
     start()
-    wait_until(lambda: get(jobs.here, export).state == "done", within=90)
+    wait_until(lambda: get(jobs.here, export).state == "done", within=240)
     found = get(jobs.here, export)
     assert left_in(folder) == [f"{export.id}.{ending}"]
     assert (found.run, found.row_count) == (2, found.expected_count)
@@ -117,6 +118,7 @@ def test_a_worker_that_is_stopped_lets_go_of_an_export_and_the_next_makes_it(job
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "xlsx"])
 def test_the_memory_that_a_file_takes_does_not_grow_with_it(jobs, quiet, ending):
     tenant_id = fill(jobs, 60_000)
@@ -127,7 +129,7 @@ def test_the_memory_that_a_file_takes_does_not_grow_with_it(jobs, quiet, ending)
         row.wanted = row.wanted | {"filter": {"since": since.isoformat()}}
     all_of_it = ask(jobs.here, tenant_id, format=ending)
     command = [sys.executable, "-c", MEMORY, str(tenant_id), str(some.id), str(all_of_it.id)]
-    done = subprocess.run(command, env=environment(quiet), capture_output=True, text=True, timeout=110, check=True)
+    done = subprocess.run(command, env=environment(quiet), capture_output=True, text=True, timeout=500, check=True)
     few, many = map(float, done.stdout.split())
 
     assert get(jobs.here, some).row_count * 8 < get(jobs.here, all_of_it).row_count
