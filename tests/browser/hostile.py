@@ -143,7 +143,7 @@ def _files(here: Deployment, tenant: TenantUnderTest, user: User) -> tuple[int, 
             made = exports.ask(session, tenant.id, wish, format="xlsx", actor=by, now=now())
             made.state, made.error = state, hostile if state == "failed" else None
         for hostile in TEXTS:
-            report = SavedReport(tenant_id=tenant.id, name=hostile, kind="roll-forward", query="", saved_by="x")
+            report = SavedReport(tenant_id=tenant.id, name=f"{hostile} sent", kind="roll-forward", query="", saved_by="x")
             session.add(report)
             session.flush()
             plan = schedules.Plan(report.id, "csv", "weekly", 7, [user.id], weekday=0)

@@ -78,9 +78,11 @@ def test_every_format_holds_the_entries_of_the_screen_in_their_order(here, tenan
     ask(browser, query="type=award", format=name)
     export = make(here, tenant.id)
     answer = file_of(browser, export).response
-    (tmp_path / "file").write_bytes(answer.data)
+    (tmp_path / f"file.{name}").write_bytes(answer.data)
 
-    assert [row["transaction_id"] for row in READERS[name](tmp_path / "file")] == list(dict.fromkeys(ROW.findall(page.text)))
+    assert [row["transaction_id"] for row in READERS[name](tmp_path / f"file.{name}")] == list(
+        dict.fromkeys(ROW.findall(page.text))
+    )
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{export.file_name}"'
     assert export.file_name.startswith(f"ledger-{tenant.slug}-live-beginning-to-")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
