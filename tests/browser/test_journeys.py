@@ -172,7 +172,7 @@ def test_a_sign_in_that_has_expired_leads_to_sign_in_and_back(windows, owner, tc
     page.goto("/dashboard/ledger?type=award")
     settled(page)
     owner.execute("DELETE FROM sessions WHERE user_id = %s", [analyst.id])
-    page.locator("[hx-target='#drawer-content']").first.click()
+    page.locator("table [hx-target='#drawer-content']").first.click()
     page.wait_for_url(lambda address: "/dashboard/sign-in?next=" in address)
     sign_in(page, analyst.email)
 
@@ -244,7 +244,7 @@ def test_nothing_of_an_error_within_a_page_but_a_toast(windows, tcp, analyst):
     page = windows.enter(analyst)
     page.goto("/dashboard/ledger")
     page.route("**/dashboard/ledger/*", lambda route: route.continue_(url=re.sub(r"[0-9a-f]{12}$", "0" * 12, route.request.url)))
-    page.locator("[hx-target='#drawer-content']").first.click()
+    page.locator("table [hx-target='#drawer-content']").first.click()
 
     expect(page.locator(".toast")).to_be_visible()
     expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
@@ -256,7 +256,7 @@ def test_hostile_texts_are_texts_in_drawers_too(windows, tcp, analyst):
     tcp.award("ada", 10, reason=reason, metadata={reason: reason})
     page = windows.enter(analyst)
     page.goto("/dashboard/ledger")
-    page.locator("[hx-target='#drawer-content']").first.click()
+    page.locator("table [hx-target='#drawer-content']").first.click()
 
     expect(page.locator("#drawer")).to_be_visible()
     expect(page.locator("#drawer")).to_contain_text(reason)
