@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from gamify.errors import FieldError, Invalid
 from gamify.models import Dimension
-from gamify.services import period, zones
-from gamify.services.reports import roll_forward
-from gamify.services.reports.span import AGAINST, Period, Span, unit_for
+from gamify.services import zones
+from gamify.services.reports import days, roll_forward
+from gamify.services.reports.span import AGAINST, Period, Span
 
 FIELDS = ("period", "from", "to", "unit", "zone", "compare", "by")
 PERIODS = {
@@ -110,8 +109,7 @@ def read(
     with asked.noting():
         of = _zone(asked)
     with asked.noting():
-        first, last = _days(asked, of, beginning)
-        asked.span = Span(first, last, asked.values.get("unit") or unit_for(first, last), of)
+        asked.span = _span(asked, of, beginning)
     if asked.span and compare in AGAINST:
         asked.against = asked.span.before(compare)
     if asked.errors:
@@ -149,19 +147,13 @@ def _zone(asked: Asked) -> ZoneInfo:
     return ZoneInfo(name) if name and asked.is_zoned else asked.home
 
 
-def _days(asked: Asked, zone: ZoneInfo, beginning: datetime | None) -> tuple[date, date]:
-    today = asked.now.astimezone(zone).date()
-    values: dict[str, Any] = asked.values
-    if asked.chosen:
-        first, last = period.preset(asked.chosen, zone=zone, now=asked.now)
-    else:
-        errors: list[FieldError] = []
-        first, last = (_day(values.get(name), name, errors) for name in ("from", "to"))
-        if errors:
-            raise Invalid(errors)
-    last = last or today
-    begun = (beginning or asked.now).astimezone(zone).date()
-    return first or min(begun, last), last
+def _span(asked: Asked, zone: ZoneInfo, beginning: datetime | None) -> Span:
+    errors: list[FieldError] = []
+    first, last = (_day(asked.values.get(name), name, errors) for name in ("from", "to"))
+    if errors:
+        raise Invalid(errors)
+    unit = asked.values.get("unit")
+    return days.span(beginning=beginning, name=asked.chosen, first=first, last=last, unit=unit, zone=zone, now=asked.now)
 
 
 def _day(text: str | None, name: str, errors: list[FieldError]) -> date | None:

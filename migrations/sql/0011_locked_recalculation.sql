@@ -32,10 +32,15 @@ RETURNS bigint LANGUAGE sql AS $$
     SELECT count(*) FILTER (WHERE number <> tier) FROM settled
 $$;
 
+-- When a tier changes that no entry tells of: not before the participant's last entry, nor, whichever way the clock was set,
+-- within what is summed; the caller holds the rollups.
+CREATE OR REPLACE FUNCTION tier_instant(in_tenant bigint, in_last_entry_at timestamptz) RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+    SELECT GREATEST(clock_timestamp(), in_last_entry_at, (SELECT summed_until FROM rollup_progress WHERE tenant_id = in_tenant))
+$$;
+
 -- Put participants of a range of ids, (in_after, in_until], where the ladder in force has them: all who are not settled on
 -- it ('published'), or all whose points have run out ('requalified'). Standings follow; the caller holds the rollups.
--- Rows are locked first, in the ledger's order. No change is dated before the entry that it comes after, whichever way the
--- clock was set. Returns how many moved.
+-- Rows are locked first, in the ledger's order. Returns how many moved.
 CREATE OR REPLACE FUNCTION tier_recalculate(in_tenant bigint, in_after bigint, in_until bigint, in_cause text) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -54,18 +59,59 @@ BEGIN
         FOR NO KEY UPDATE
     ) AS due;
     IF ladder.basis = 'lifetime' AND in_cause = 'published' THEN
-        moved_count := tier_put_plain(in_tenant, ladder, locked, clock_timestamp());
+        moved_count := tier_put_plain(in_tenant, ladder, locked, tier_instant(in_tenant, NULL));
     END IF;
     FOR holder IN
         SELECT p.* FROM unnest(locked) AS due (id) JOIN participants AS p ON p.tenant_id = in_tenant AND p.id = due.id
         WHERE tier_is_due(in_tenant, ladder, p, in_cause)
     LOOP
-        instant := GREATEST(clock_timestamp(), holder.last_entry_at);
+        instant := tier_instant(in_tenant, holder.last_entry_at);
         settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, in_cause = 'published');
         moved_count := moved_count + tier_put(
             in_tenant, ladder, holder, settled, instant, in_cause, holder.entry_count, false, NULL, NULL)::integer;
     END LOOP;
     PERFORM standings_follow(in_tenant, in_after, in_until);
     RETURN moved_count;
+END
+$$;
+
+-- As in 0007_ladders.sql, but for when changes happen.
+CREATE OR REPLACE FUNCTION tier_catch_up(in_tenant bigint, in_participant bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    ladder ladders;
+    holder participants;
+    settled tier_settlement;
+    instant timestamptz;
+BEGIN
+    SELECT * INTO holder FROM participants WHERE tenant_id = in_tenant AND id = in_participant FOR NO KEY UPDATE;
+    PERFORM pg_advisory_xact_lock_shared(1, hashint8(in_tenant));
+    SELECT * INTO ladder FROM ladders WHERE tenant_id = in_tenant ORDER BY version DESC LIMIT 1;
+    IF NOT (ladder.is_settled OR holder.ladder_version = ladder.version) THEN
+        instant := tier_instant(in_tenant, holder.last_entry_at);
+        settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, true);
+        PERFORM tier_put(
+            in_tenant, ladder, holder, settled, instant, 'published', holder.entry_count, false, NULL, NULL);
+        PERFORM standings_follow(in_tenant, in_participant - 1, in_participant);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION tier_reevaluate(in_tenant bigint, in_participant bigint, in_cause text, in_reason text, in_changed_by text)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    ladder ladders;
+    holder participants;
+    settled tier_settlement;
+    instant timestamptz;
+BEGIN
+    SELECT * INTO holder FROM participants WHERE tenant_id = in_tenant AND id = in_participant FOR NO KEY UPDATE;
+    PERFORM pg_advisory_xact_lock_shared(1, hashint8(in_tenant));
+    SELECT * INTO ladder FROM ladders WHERE tenant_id = in_tenant ORDER BY version DESC LIMIT 1;
+    holder.is_held := true; -- or was until now
+    instant := tier_instant(in_tenant, holder.last_entry_at);
+    settled := tier_settle(in_tenant, ladder, holder, holder.total_earned, instant, false);
+    PERFORM tier_put(in_tenant, ladder, holder, settled, instant, in_cause, holder.entry_count, false,
+                     in_reason, in_changed_by);
+    PERFORM standings_follow(in_tenant, in_participant - 1, in_participant);
 END
 $$;

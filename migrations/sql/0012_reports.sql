@@ -1,11 +1,5 @@
 -- What reports add up: who was on which tier when, and which points moved there.
 
--- When a tier changes that no entry tells of: not before the participant's last entry, nor, whichever way the clock was set,
--- within what is summed; the caller holds the rollups.
-CREATE FUNCTION tier_instant(in_tenant bigint, in_last_entry_at timestamptz) RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
-    SELECT GREATEST(clock_timestamp(), in_last_entry_at, (SELECT summed_until FROM rollup_progress WHERE tenant_id = in_tenant))
-$$;
-
 -- Everything that happened to tiers from one instant until another: entries, which find a participant on a tier and may lead
 -- to the next, and the changes that no entry tells of (their type is null). `tier_past` is where the event before has left the
 -- participant; null for who was nobody until then. `tier_before` of an entry may be another: the tier they were on is gone.

@@ -1,5 +1,6 @@
-"""A recalculation puts in place those whom it has locked, and nobody else."""
+"""A recalculation puts in place those whom it has locked, and nobody else; no change is dated within what is summed."""
 
+import re
 from pathlib import Path
 
 from alembic import op
@@ -13,8 +14,14 @@ SCRIPT = Path(__file__).parents[1] / "sql" / "0011_locked_recalculation.sql"
 
 
 def upgrade() -> None:
-    op.get_bind().connection.driver_connection.execute(SCRIPT.read_text())  # several statements
+    run(SCRIPT.read_text())
 
 
 def downgrade() -> None:
-    """Leave the functions as they are: they do for 0010 what its own meant to. Only how one is called was its own."""
+    """Leave the functions as they are but for when changes happen: they do for 0010 what its own meant to."""
+    run(re.sub(r"tier_instant\(in_tenant, [a-zA-Z_.]+\)", "clock_timestamp()", SCRIPT.read_text()))
+    op.execute("DROP FUNCTION tier_instant")
+
+
+def run(statements: str) -> None:
+    op.get_bind().connection.driver_connection.execute(statements)  # several, and no placeholders in them

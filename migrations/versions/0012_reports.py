@@ -1,6 +1,5 @@
 """What reports need beside sums of quarters: tiers, words, days, sizes; costs of points and saved reports."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ depends_on = None
 
 SQL = Path(__file__).parents[1] / "sql"
 KINDS = ("award", "deduct", "award_reversal", "deduct_reversal")
-FUNCTIONS = ("tier_events", "tier_events_before", "tier_instant")
+FUNCTIONS = ("tier_events", "tier_events_before")
 NUMBER, SMALL, INSTANT, WORDS = sa.BigInteger(), sa.SmallInteger(), sa.DateTime(timezone=True), sa.Text()
 MEASURES = [(f"{kind}_{what}", NUMBER) for what in ("points", "count") for kind in KINDS]
 # Each with its key and its other columns.
@@ -45,8 +44,7 @@ def upgrade() -> None:
     create_settings()
     for table in TABLES:
         secure(table)
-    run(script("0012_reports.sql"))
-    run(script("0012_tier_instants.sql"))
+    run((SQL / "0012_reports.sql").read_text())
     with op.get_context().autocommit_block():
         op.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS tier_changes_at_idx ON tier_changes (tenant_id, at)")
         op.execute(
@@ -58,9 +56,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP INDEX ledger_entries_rises_idx")
     op.execute("DROP INDEX tier_changes_at_idx")
-    run(
-        re.sub(r"tier_instant\(in_tenant, [a-z_.]+\)", "clock_timestamp()", script("0012_tier_instants.sql"), flags=re.IGNORECASE)
-    )
     op.execute(f"DROP FUNCTION {', '.join(FUNCTIONS)}")
     for table in reversed(TABLES):
         op.drop_table(table)
@@ -99,6 +94,7 @@ def create_settings() -> None:
         [
             sa.Column("metadata_key", WORDS, nullable=False),
             sa.Column("is_ready", sa.Boolean(), server_default=sa.false(), nullable=False),
+            sa.Column("done_until", INSTANT, server_default="1970-01-01 00:00:00+00", nullable=False),
             created_at(),
             sa.UniqueConstraint("tenant_id", "metadata_key", name="dimensions_tenant_id_metadata_key_key"),
             sa.CheckConstraint("number BETWEEN 1 AND 3", name="dimensions_number_check"),
@@ -139,10 +135,6 @@ def secure(table: str) -> None:
         f"CREATE POLICY own_tenant ON {table} USING (tenant_id = NULLIF(current_setting('app.tenant_id', true), '')::bigint)"
     )
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO gamify_app")
-
-
-def script(name: str) -> str:
-    return (SQL / name).read_text()
 
 
 def run(statements: str) -> None:

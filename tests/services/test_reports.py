@@ -244,13 +244,68 @@ def test_every_report_ties_whatever_happens_and_however_much_is_summed(tenant, o
     with story.database.transaction(tenant.id) as session:
         dimensions.declare(session, tenant.id, "channel", actor=SYSTEM)
     for n in range(60):
+        if 10 <= n < 20:
+            dimensions.make_ready(story.database, tenant.id, most=5)
         if n == 20:
-            assert dimensions.make_ready(story.database, tenant.id)
+            make_ready(story)
         story.happen()
         if n % 10 == 9:
             story.go_on()
         if n >= 20 and n % 8 == 0:
             assert_ties(story)
+
+
+def make_ready(story: Story) -> None:
+    while dimensions.make_ready(story.database, story.id):
+        pass
+
+
+def test_a_dimension_is_made_ready_share_by_share_while_the_ledger_goes_on(here, tenant):
+    def post(channel: str) -> None:
+        outcomes = ledger.post(
+            here.database, tenant.id, [Movement(AWARD, who, 10, metadata={"channel": channel}) for who in ("ana", "bo", "cleo")]
+        )
+        assert all(isinstance(outcome, Receipt) for outcome in outcomes)
+
+    post("web")
+    post("till")
+    rollups.catch_up(here.database, tenant.id, seconds=10)
+    with here.database.transaction(tenant.id) as session:
+        dimensions.declare(session, tenant.id, "channel", actor=SYSTEM)
+    shares = 0
+    while dimensions.make_ready(here.database, tenant.id, most=2):
+        shares += 1
+        if shares == 2:
+            post("web")
+            rollups.catch_up(here.database, tenant.id, seconds=10)
+            with here.database.transaction(tenant.id) as session:
+                assert not dimensions.ready(session, tenant.id)
+            assert tenant.differences() == []
+    today = datetime.now(ZONE).date()
+
+    with here.database.snapshot(tenant.id) as session:
+        found = roll_forward.by_word(session, tenant.id, Span(today, today, "day", ZONE), dimension=1)
+    assert shares == 5
+    assert [(group.name, group.sums.awarded) for group in found] == [("web", 60), ("till", 30)]
+    assert tenant.differences() == []
+
+
+def test_changes_of_tiers_without_entries_are_summed_share_by_share(here, tenant):
+    ledger.post(here.database, tenant.id, [Movement(AWARD, f"p{n}", 500) for n in range(9)])
+    rollups.catch_up(here.database, tenant.id, seconds=10)
+    with here.database.transaction(tenant.id) as session:
+        tiers.put(session, tenant.id, LADDERS[1], {}, policy=Policy("now", "move_down"), actor=SYSTEM)
+        tiers.shut(session, tenant.id)
+        recalculations.begin(session, tenant.id)
+    while recalculations.advance(here.database, tenant.id, most=3):
+        pass
+
+    shares = 1
+    while rollups.advance(here.database, tenant.id, most=3):
+        shares += 1
+
+    assert shares == 3
+    assert tenant.differences() == []
 
 
 def test_the_cost_of_a_day_is_the_last_one_set_before_it(here, tenant):

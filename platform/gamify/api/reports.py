@@ -24,8 +24,8 @@ from gamify.db import hurry
 from gamify.deployment import database, deployment
 from gamify.errors import BeingPrepared, FieldError, Invalid, NotAcceptable
 from gamify.models import Tenant
-from gamify.services import rollups
-from gamify.services.reports import asked
+from gamify.services import entries, rollups
+from gamify.services.reports import days
 from gamify.services.reports.span import Span
 
 blp = Blueprint(
@@ -105,7 +105,7 @@ class Liability(MethodView):
         def tell(question: Question, span: Span) -> Shape:
             day = as_of or question.today
             if span is not question.span and question.against:
-                day = asked.as_far_before(day, question.span, question.against)
+                day = days.as_far_before(day, question.span, question.against)
             return report_parts.owed(question.session, question.tenant.id, span, as_of=day)
 
         return _answer("liability", LiabilitySchema, values, tell)
@@ -195,8 +195,9 @@ def _reading(values: dict[str, Any]) -> Iterator[Question]:
             raise BeingPrepared
         tenant, now = session.get_one(Tenant, tenant_id), datetime.now(UTC)
         zone = ZoneInfo(values["zone"] or tenant.time_zone)
+        beginning = entries.first_at(session, tenant_id)
         said = {"name": values["period"], "first": values["since"], "last": values["until"], "unit": values["unit"]}
-        span = asked.span(session, tenant_id, **said, zone=zone, now=now)
+        span = days.span(beginning=beginning, **said, zone=zone, now=now)
         yield Question(session, tenant, span, values["compare"], now.astimezone(zone).date())
 
 

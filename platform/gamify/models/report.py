@@ -21,7 +21,8 @@ class Dimension(TenantRecord):
 
     number: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     metadata_key: Mapped[str]
-    is_ready: Mapped[bool] = mapped_column(server_default=false())  # the ledger so far has been looked through
+    is_ready: Mapped[bool] = mapped_column(server_default=false())  # what is summed is broken down by it
+    done_until: Mapped[datetime] = mapped_column(server_default="1970-01-01 00:00:00+00")  # how far, while it is not ready
     created_at: Mapped[datetime] = created_at()
 
 

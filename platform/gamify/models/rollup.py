@@ -23,17 +23,9 @@ class RollupProgress(TenantRecord):
     time_zone: Mapped[str] = mapped_column(server_default="UTC")  # whose days are summed
 
 
-class LedgerQuarter(TenantRecord):
-    """Entries of a quarter of an hour (UTC) by one API key; key 0 stands for people and for entries without a key.
+class Movements:
+    """Columns that sum entries by their type. Points are positive, whatever their direction."""
 
-    Points are positive, whatever their direction.
-    """
-
-    __tablename__ = "ledger_quarters"
-    __table_args__ = (of_tenant(),)
-
-    quarter: Mapped[datetime] = mapped_column(primary_key=True)  # its first instant
-    api_key_id: Mapped[int] = mapped_column(primary_key=True)
     award_points: Mapped[int]
     deduct_points: Mapped[int]
     award_reversal_points: Mapped[int]
@@ -42,6 +34,16 @@ class LedgerQuarter(TenantRecord):
     deduct_count: Mapped[int]
     award_reversal_count: Mapped[int]
     deduct_reversal_count: Mapped[int]
+
+
+class LedgerQuarter(Movements, TenantRecord):
+    """Entries of a quarter of an hour (UTC) by one API key; key 0 stands for people and for entries without a key."""
+
+    __tablename__ = "ledger_quarters"
+    __table_args__ = (of_tenant(),)
+
+    quarter: Mapped[datetime] = mapped_column(primary_key=True)  # its first instant
+    api_key_id: Mapped[int] = mapped_column(primary_key=True)
     joined_count: Mapped[int]  # participants whose first entry is among these
 
 
@@ -89,25 +91,14 @@ class TierStanding(TenantRecord):
     points: Mapped[int]
 
 
-class TierQuarter(TenantRecord):
-    """Entries of a quarter of an hour by the tier (its number; 0: none) that their participants were on before them.
-
-    Points are positive, whatever their direction.
-    """
+class TierQuarter(Movements, TenantRecord):
+    """Entries of a quarter of an hour by the tier (its number; 0: none) that their participants were on before them."""
 
     __tablename__ = "tier_quarters"
     __table_args__ = (of_tenant(),)
 
     quarter: Mapped[datetime] = mapped_column(primary_key=True)
     tier: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
-    award_points: Mapped[int]
-    deduct_points: Mapped[int]
-    award_reversal_points: Mapped[int]
-    deduct_reversal_points: Mapped[int]
-    award_count: Mapped[int]
-    deduct_count: Mapped[int]
-    award_reversal_count: Mapped[int]
-    deduct_reversal_count: Mapped[int]
 
 
 class TierFlowQuarter(TenantRecord):
@@ -141,8 +132,8 @@ class Word(TenantRecord):
     word: Mapped[str | None]
 
 
-class WordQuarter(TenantRecord):
-    """Entries of a quarter of an hour by a word of one dimension. Points are positive, whatever their direction."""
+class WordQuarter(Movements, TenantRecord):
+    """Entries of a quarter of an hour by a word of one dimension."""
 
     __tablename__ = "word_quarters"
     __table_args__ = (of_tenant(),)
@@ -150,14 +141,6 @@ class WordQuarter(TenantRecord):
     quarter: Mapped[datetime] = mapped_column(primary_key=True)
     dimension: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     word_id: Mapped[int] = mapped_column(primary_key=True)
-    award_points: Mapped[int]
-    deduct_points: Mapped[int]
-    award_reversal_points: Mapped[int]
-    deduct_reversal_points: Mapped[int]
-    award_count: Mapped[int]
-    deduct_count: Mapped[int]
-    award_reversal_count: Mapped[int]
-    deduct_reversal_count: Mapped[int]
 
 
 class ActivityDay(TenantRecord):

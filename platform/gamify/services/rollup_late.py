@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from gamify.services import rollups
-from gamify.services.measures import BEGINNING, QUARTER, RANGE
+from gamify.services.measures import QUARTER, RANGE
 from gamify.services.rollup_parts import (
     ADD_SIZES,
     ADD_WORDS,
@@ -69,6 +69,6 @@ def add(session: Session, tenant_id: int, people: Sequence[int]) -> None:
 
 def _execute(session: Session, tenant_id: int, statements: Sequence[TextClause], people: Sequence[int]) -> None:
     progress = rollups.hold(session, tenant_id)
-    values = {"tenant_id": tenant_id, "zone": progress.time_zone, "dimension": None, "people": list(people)}
+    values = rollups.everything(progress) | {"people": list(people)}
     for statement in statements:
-        session.execute(statement, values | {"since": BEGINNING, "until": progress.summed_until})
+        session.execute(statement, values)

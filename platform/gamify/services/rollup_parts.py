@@ -1,6 +1,7 @@
 """The statements that make rollups: what a range of the ledger adds to each, and each of all of it.
 
 A range is the entries, and the changes of tiers that no entry tells of, of :since ≤ t < :until; `rollups` runs them in order.
+Everything is summed before :summed_until then. With a :dimension, a range is added to what is broken down by that alone.
 """
 
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ class Part(NamedTuple):
     tables: tuple[str, ...]
     add: TextClause
     make: TextClause
+    is_of_days: bool = False  # of the tenant's zone
 
 
 def _adding(table: str, measures: Iterable[str]) -> str:
@@ -105,19 +107,20 @@ _TIERS = f"""
 ADD_TIERS = text(_TIERS.format(events="tier_events(:tenant_id, :since, :until)"))
 MAKE_TIERS = text(_TIERS.format(events="tier_events_before(:tenant_id, :until)"))
 
-# A reason, or what a member of the metadata says that is a dimension.
+# A reason, or what a member of the metadata says that is a dimension; and before which instant it is summed, or is to be.
 DIMENSIONS = f"""(
-    SELECT {REASONS} AS number, NULL AS metadata_key
+    SELECT {REASONS} AS number, NULL AS metadata_key, CAST(:summed_until AS timestamptz) AS until
+    WHERE CAST(:dimension AS smallint) IS NULL
     UNION ALL
-    SELECT number, metadata_key FROM dimensions WHERE tenant_id = :tenant_id AND is_ready
+    SELECT number, metadata_key, CASE WHEN is_ready OR number = :dimension THEN :summed_until ELSE done_until END
+    FROM dimensions WHERE tenant_id = :tenant_id AND (CAST(:dimension AS smallint) IS NULL OR number = :dimension)
 )"""
 WORD = "CASE WHEN d.metadata_key IS NULL THEN e.reason ELSE e.metadata ->> d.metadata_key END"
 WORD_ID = f"COALESCE(w.id, CASE WHEN {WORD} IS NULL THEN {NO_WORD} ELSE {OTHER_WORDS} END)"
 SAID = f"""
-    FROM {{entries}} AS e CROSS JOIN {DIMENSIONS} AS d
+    FROM {{entries}} AS e JOIN {DIMENSIONS} AS d ON e.created_at < d.until
     LEFT JOIN words AS w ON w.tenant_id = :tenant_id AND w.dimension = d.number AND w.word = {WORD}
 """
-_OF_ONE = "(CAST(:dimension AS smallint) IS NULL OR d.number = :dimension)"
 _ENTRIES = f"(SELECT * FROM ledger_entries WHERE {RANGE})"
 NEW_WORDS = text(f"""
     INSERT INTO words (tenant_id, dimension, word)
@@ -126,7 +129,7 @@ NEW_WORDS = text(f"""
         SELECT d.number AS dimension, {WORD} AS word,
                row_number() OVER (PARTITION BY d.number ORDER BY count(*) DESC, {WORD}) AS n
         {SAID.format(entries=_ENTRIES)}
-        WHERE w.id IS NULL AND char_length({WORD}) <= {LONGEST_WORD} AND {_OF_ONE}
+        WHERE w.id IS NULL AND char_length({WORD}) <= {LONGEST_WORD}
         GROUP BY d.number, {WORD}
     ) AS said
     WHERE n <= {MOST_WORDS} - (SELECT count(*) FROM words AS w WHERE w.tenant_id = :tenant_id AND w.dimension = said.dimension)
@@ -137,7 +140,6 @@ ADD_WORDS = text(f"""
     INSERT INTO word_quarters (tenant_id, quarter, dimension, word_id, {", ".join(MOVEMENTS)})
     SELECT :tenant_id, {QUARTER}, d.number, {WORD_ID}, {selected(MOVEMENTS)}
     {SAID.format(entries=_ENTRIES)}
-    WHERE {_OF_ONE}
     GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
     ON CONFLICT (tenant_id, quarter, dimension, word_id) {_adding("word_quarters", MOVEMENTS)}
 """)
@@ -238,8 +240,8 @@ PARTS = (
     Part(("tier_quarters", "tier_flow_quarters"), ADD_TIERS, MAKE_TIERS),
     Part(("words",), NEW_WORDS, NEW_WORDS),
     Part(("word_quarters",), ADD_WORDS, ADD_WORDS),
-    Part(("activity_days",), ADD_ACTIVITY, MAKE_ACTIVITY),
-    Part(("award_size_days",), ADD_SIZES, ADD_SIZES),
+    Part(("activity_days",), ADD_ACTIVITY, MAKE_ACTIVITY, is_of_days=True),
+    Part(("award_size_days",), ADD_SIZES, ADD_SIZES, is_of_days=True),
     Part(("participant_standings", "tier_standings", "balance_standings"), STAND_MOVED, STAND_ALL),
 )
 ENLIST = text("""

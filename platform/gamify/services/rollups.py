@@ -5,6 +5,7 @@ on how late this job is. Nothing can turn up behind `summed_until` (see migratio
 """
 
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from gamify.db import LOCK_TIMEOUT, Database
 from gamify.errors import LockedByOthers
 from gamify.models import Dimension, RollupProgress, Tenant
 from gamify.services.measures import BEGINNING, RANGE
-from gamify.services.rollup_parts import ADD_WORDS, BLANK_WORDS, ENLIST, NEW_WORDS, PARTS
+from gamify.services.rollup_parts import ADD_WORDS, BLANK_WORDS, ENLIST, NEW_WORDS, PARTS, Part
 
 AT_ONCE = 20_000  # entries a transaction
 PATIENCE = 1.0  # s to wait for movements that had begun; of those who last longer, more can be said next time
@@ -33,8 +34,14 @@ START = text(f"""
     WHERE id = :tenant_id AND status <> 'deleting' AND NOT EXISTS (SELECT FROM rollup_progress WHERE tenant_id = :tenant_id)
     ON CONFLICT DO NOTHING
 """)  # our own number
-# Where the entries begin that are too many for one transaction.
-REST = text(f"SELECT created_at FROM ledger_entries WHERE {RANGE} ORDER BY id OFFSET :most LIMIT 1")  # our own
+# Where the entries, or the changes of tiers, begin that are too many for one transaction.
+REST = text(f"""
+    SELECT LEAST(
+        (SELECT created_at FROM ledger_entries WHERE {RANGE} ORDER BY id OFFSET :most LIMIT 1),
+        (SELECT at FROM tier_changes WHERE tenant_id = :tenant_id AND at >= :since AND at < :until
+         ORDER BY at OFFSET :most LIMIT 1)
+    )
+""")  # our own
 # Whether something is not summed, after so many entries.
 TAIL = text("""
     SELECT EXISTS (
@@ -61,7 +68,7 @@ def advance(database: Database, tenant_id: int, *, most: int = AT_ONCE) -> bool:
         start(session, tenant_id)
         planned = None if is_outdated else _plan(session, tenant_id)
     if is_outdated:
-        rebuild(database, tenant_id)
+        _renew(database, tenant_id)
         return True
     if planned is None or not _writers_have_ended(database, tenant_id, patience=PATIENCE):
         return True
@@ -96,12 +103,7 @@ def rebuild(database: Database, tenant_id: int) -> None:
 def derive(session: Session, tenant_id: int, *, until: datetime) -> None:
     """Derive everything anew from the entries before `until`, which must be all of them that there will ever be."""
     progress = hold(session, tenant_id)
-    progress.time_zone = session.scalars(_time_zone(tenant_id)).one()
-    values = _range(progress, since=BEGINNING, until=until)
-    for part in PARTS:
-        for table in part.tables:
-            session.execute(text(f"DELETE FROM {table} WHERE tenant_id = :tenant_id"), values)  # our own names
-        session.execute(part.make, values)
+    _make(session, progress, PARTS, until=until)
     progress.planned_until, progress.summed_until = max(progress.planned_until, until), until
     progress.made_by = RULES
     session.flush()
@@ -130,19 +132,28 @@ def enlist(session: Session, tenant_id: int, number: int, *, tier: int) -> None:
 def blank(session: Session, tenant_id: int, participant_id: int, *, after: int, until: int) -> None:
     """Take the words of a person's entries after < seq ≤ until out of what is summed, before they are blanked."""
     progress = hold(session, tenant_id)
-    values = {"tenant_id": tenant_id, "participant_id": participant_id, "after": after, "until": until}
+    values = {"tenant_id": tenant_id, "participant_id": participant_id, "after": after, "until": until, "dimension": None}
     for statement in BLANK_WORDS:
         session.execute(statement, values | {"summed_until": progress.summed_until})
 
 
-def add_dimension(session: Session, dimension: Dimension) -> None:
-    """Break down by a dimension what is summed already, in one piece with its being ready: later entries are as they come."""
+def advance_dimension(session: Session, dimension: Dimension, *, most: int = AT_ONCE) -> None:
+    """Break the next `most` entries of what is summed down by a dimension, or so; with the last of them it is ready.
+
+    From then on entries are broken down by it as they are summed. The caller holds the rollups since before it was read.
+    """
     progress = hold(session, dimension.tenant_id)
-    dimension.is_ready = True
-    session.flush()
-    values = _range(progress, since=BEGINNING, until=progress.summed_until) | {"dimension": dimension.number}
+    values = _range(progress, since=dimension.done_until, until=progress.summed_until)
+    rest = _cut(session, values, most=most)
     for statement in (NEW_WORDS, ADD_WORDS):
-        session.execute(statement, values)
+        session.execute(statement, values | {"dimension": dimension.number})
+    dimension.done_until, dimension.is_ready = values["until"], not rest
+    session.flush()
+
+
+def everything(progress: RollupProgress) -> dict[str, Any]:
+    """What statements of `rollup_parts` are told of all that is summed."""
+    return _range(progress, since=BEGINNING, until=progress.summed_until)
 
 
 def has_tail(session: Session, tenant_id: int, *, longer_than: int = 0) -> bool:
@@ -189,20 +200,49 @@ def _sum(session: Session, tenant_id: int, *, until: datetime, most: int) -> boo
     if progress.summed_until >= until:
         return False  # another process was faster
     values = _range(progress, since=progress.summed_until, until=until)
-    rest: datetime | None = session.scalar(REST, values | {"most": most})
-    if rest is not None:  # all of an instant belong together
-        until = values["until"] = max(rest, progress.summed_until + AN_INSTANT)
+    is_cut = _cut(session, values, most=most)
     for part in PARTS:
         session.execute(part.add, values)
-    progress.summed_until = until
+    progress.summed_until = values["until"]
     session.flush()
+    return is_cut
+
+
+def _renew(database: Database, tenant_id: int) -> None:
+    """Derive anew what older rules have made; what is of days of another zone, if it is nothing but that."""
+    with database.transaction(tenant_id) as session:
+        progress = hold(session, tenant_id)
+        is_made = progress.made_by == RULES
+        if is_made:
+            session.execute(text("SET LOCAL statement_timeout = 0"))
+            _make(session, progress, [part for part in PARTS if part.is_of_days], until=progress.summed_until)
+    if not is_made:
+        rebuild(database, tenant_id)
+
+
+def _make(session: Session, progress: RollupProgress, parts: Sequence[Part], *, until: datetime) -> None:
+    """Derive rollups anew, with the days of the zone that the tenant has now."""
+    progress.time_zone = session.scalars(_time_zone(progress.tenant_id)).one()
+    values = _range(progress, since=BEGINNING, until=until)
+    for part in parts:
+        for table in part.tables:
+            session.execute(text(f"DELETE FROM {table} WHERE tenant_id = :tenant_id"), values)  # our own names
+        session.execute(part.make, values)
+    session.flush()
+
+
+def _cut(session: Session, values: dict[str, Any], *, most: int) -> bool:
+    """Let a range end after its first `most` entries, or changes of tiers; return whether it was longer."""
+    rest: datetime | None = session.scalar(REST, values | {"most": most})
+    if rest is not None:  # all of an instant belong together
+        values["until"] = values["summed_until"] = max(rest, values["since"] + AN_INSTANT)
     return rest is not None
 
 
 def _range(progress: RollupProgress, *, since: datetime, until: datetime) -> dict[str, Any]:
     """What statements of `rollup_parts` are told."""
     of = {"tenant_id": progress.tenant_id, "zone": progress.time_zone, "dimension": None}
-    return of | {"since": since, "until": until}
+    return of | {"since": since, "until": until, "summed_until": until}
 
 
 def _time_zone(tenant_id: int) -> Select[str]:

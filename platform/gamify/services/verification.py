@@ -161,7 +161,7 @@ def verify(session: Session, tenant: Tenant, *, progress: Callable[[int], None] 
     wrong: list[tuple[Any, ...]] = []
     entry_count = 0
     summed_until, zone = rollup_checks.progress(session, tenant.id)
-    whole = {"tenant_id": tenant.id, "most": MOST_DIFFERENCES, "summed_until": summed_until, "zone": zone}
+    whole = {"tenant_id": tenant.id, "most": MOST_DIFFERENCES, "summed_until": summed_until, "zone": zone, "dimension": None}
     for after, until in _ranges(session, tenant.id):
         chunk = whole | {"after": after, "until": until}
         chunk |= tier_checks.replayed(session, chunk)

@@ -51,9 +51,9 @@ def put(session: Session, tenant_id: int, *, valid_from: date, cost: str, curren
     before = {"cost": f"{was.cost.normalize():f}", "currency": was.currency} if was else None
     row = insert(C).values(tenant_id=tenant_id, valid_from=valid_from, cost=amount, currency=code)
     row = row.on_conflict_do_update(index_elements=["tenant_id", "valid_from"], set_={"cost": amount, "currency": code})
-    session.execute(row)
+    made = session.scalars(row.returning(C), execution_options={"populate_existing": True}).one()
     audit.record(session, tenant_id, actor, action="cost.set", subject=f"cost from {valid_from}", before=before, after=said)
-    return session.scalars(select(C).where(C.tenant_id == tenant_id, C.valid_from == valid_from)).one()
+    return made
 
 
 def remove(session: Session, tenant_id: int, valid_from: date, *, actor: Actor) -> None:

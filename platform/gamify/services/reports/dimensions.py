@@ -64,14 +64,13 @@ def remove(session: Session, tenant_id: int, number: int, *, actor: Actor) -> No
     audit.record(session, tenant_id, actor, action="dimension.remove", subject=f"metadata.{key}")
 
 
-def make_ready(database: Database, tenant_id: int) -> bool:
-    """Look through the ledger for the next dimension that waits; return whether there was one. Movements go on meanwhile."""
+def make_ready(database: Database, tenant_id: int, *, most: int = rollups.AT_ONCE) -> bool:
+    """Break down one more share of the ledger by the next dimension that waits; return whether there was one."""
     with database.transaction(tenant_id) as session:
-        session.execute(text("SET LOCAL statement_timeout = 0"))
         rollups.hold(session, tenant_id)
         waiting = select(D).where(D.tenant_id == tenant_id, ~D.is_ready).order_by(D.number).limit(1)
         found = session.scalar(waiting)
         if found is None:
             return False
-        rollups.add_dimension(session, found)
+        rollups.advance_dimension(session, found, most=most)
         return True

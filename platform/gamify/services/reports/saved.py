@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from gamify.errors import Conflict, FieldError, Invalid, NotFound
@@ -44,13 +45,12 @@ def rename(session: Session, tenant_id: int, report_id: int, *, name: str, actor
     found, name = _get(session, tenant_id, report_id), _checked(name)
     if name == found.name:
         return found
-    # Whoever takes the name at the same time has it: then this statement finds it, or waits for it and fails as a whole.
-    others = select(S.id).where(S.tenant_id == tenant_id, S.name == name).exists()
-    is_mine = (S.tenant_id == tenant_id) & (S.id == report_id)
     before = found.name
-    if session.scalar(update(S).where(is_mine, ~others).values(name=name).returning(S.id)) is None:
-        raise _taken(name)
-    session.refresh(found)
+    try:
+        with session.begin_nested():
+            found.name = name
+    except IntegrityError:
+        raise _taken(name) from None
     audit.record(session, tenant_id, actor, action="report.rename", subject=name, before={"name": before}, after={"name": name})
     return found
 

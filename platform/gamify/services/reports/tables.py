@@ -7,17 +7,16 @@ from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gamify.errors import FieldError, Invalid
-from gamify.models import LedgerEntry, Tier
-from gamify.services import period, zones
+from gamify.models import Tier
+from gamify.services import entries, zones
 from gamify.services.figures import Sums
-from gamify.services.reports import activity, dimensions, liability, roll_forward
+from gamify.services.reports import activity, days, dimensions, liability, roll_forward
 from gamify.services.reports.activity import Bar
 from gamify.services.reports.roll_forward import BY_KEY, BY_REASON, BY_TIER, METADATA, TENANT, Group
-from gamify.services.reports.span import Span, unit_for
+from gamify.services.reports.span import Span
 from gamify.services.rollup_parts import NOBODY, REASONS
 
 ROLL_FORWARD, LIABILITY, TIERS, ACTIVITY = KINDS = ("roll-forward", "liability", "tiers", "activity")
@@ -73,8 +72,10 @@ def read(session: Session, tenant_id: int, kind: str, query: Mapping[str, str], 
         raise Invalid([FieldError("kind", f"Must be one of {', '.join(KINDS)}.")])
     values = {name: query.get(name, "").strip() for name in PARAMETERS}
     zone = _zone(kind, values["zone"]) or zone
-    first, last = _days(session, tenant_id, values, zone=zone, now=now)
-    span = Span(first, last, values["unit"] or unit_for(first, last), zone)
+    first, last = _day("from", values["from"]), _day("to", values["to"])
+    period = None if first or last else values["period"] or USUAL_PERIOD
+    beginning = entries.first_at(session, tenant_id)
+    span = days.span(beginning=beginning, name=period, first=first, last=last, unit=values["unit"], zone=zone, now=now)
     name = "by" if kind == ROLL_FORWARD else "table"
     view = values[name] or next(iter(VIEWS[kind]))
     if view not in VIEWS[kind] and not _is_dimension(session, tenant_id, kind, view):
@@ -110,28 +111,11 @@ def _zone(kind: str, name: str) -> ZoneInfo | None:
     return ZoneInfo(name) if name and kind != ACTIVITY else None
 
 
-def _days(session: Session, tenant_id: int, values: Mapping[str, str], *, zone: ZoneInfo, now: datetime) -> tuple[date, date]:
-    """The first day and the last. What is open begins with the first entry, and ends today."""
-    today = now.astimezone(zone).date()
-    if values["from"] or values["to"]:
-        first, last = _day("from", values["from"]), _day("to", values["to"])
-    else:
-        first, last = period.preset(values["period"] or USUAL_PERIOD, zone=zone, now=now)
-    last = last or today
-    return first or min(_beginning(session, tenant_id, zone) or today, last), last
-
-
 def _day(name: str, text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise Invalid([FieldError(name, "Must be a day such as 2026-02-14.")]) from None
-
-
-def _beginning(session: Session, tenant_id: int, zone: ZoneInfo) -> date | None:
-    oldest = select(LedgerEntry.created_at).where(LedgerEntry.tenant_id == tenant_id).order_by(LedgerEntry.id).limit(1)
-    found = session.scalar(oldest)
-    return found.astimezone(zone).date() if found else None
 
 
 def _is_dimension(session: Session, tenant_id: int, kind: str, view: str) -> bool:

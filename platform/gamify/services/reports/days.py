@@ -2,10 +2,6 @@
 
 from datetime import date, datetime, tzinfo
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from gamify.models import LedgerEntry
 from gamify.services import period
 from gamify.services.reports.span import A_DAY, Span, unit_for
 
@@ -13,9 +9,8 @@ DAYS = 30  # unless it is said how many
 
 
 def span(
-    session: Session,
-    tenant_id: int,
     *,
+    beginning: datetime | None,
     name: str | None = None,
     first: date | None = None,
     last: date | None = None,
@@ -25,13 +20,14 @@ def span(
 ) -> Span:
     """Return the days of a named period or those from `first` to `last`; without either, the last 30 days of the zone.
 
-    A first day alone lasts until today, a last day alone ends 30 days. Without a unit it is cut into a readable number of
-    periods. Raises `Invalid` naming `period`, `unit` or `to`.
+    A first day alone lasts until today, a last day alone ends 30 days; what has no first day by its name begins with the
+    ledger, at `beginning` if it has begun. Without a unit it is cut into a readable number of periods. Raises `Invalid`
+    naming `period`, `unit`, `from` or `to`.
     """
     today = now.astimezone(zone).date()
     if name:
         first, last = period.preset(name, zone=zone, now=now)
-        first, last = first or min(_beginning(session, tenant_id, zone) or today, today), last or today
+        first, last = first or min((beginning or now).astimezone(zone).date(), today), last or today
     last = last or max(first or today, today)
     first = first or last - (DAYS - 1) * A_DAY
     return Span(first, last, unit or unit_for(first, last), zone)
@@ -42,10 +38,3 @@ def as_far_before(day: date, span: Span, against: str) -> date:
     if against == "year":
         return Span(day, day, "day", span.zone).before("year").last
     return day - (span.last - span.before(against).last)
-
-
-def _beginning(session: Session, tenant_id: int, zone: tzinfo) -> date | None:
-    """The day of the first entry."""
-    oldest = select(LedgerEntry.created_at).where(LedgerEntry.tenant_id == tenant_id).order_by(LedgerEntry.id).limit(1)
-    found: datetime | None = session.scalar(oldest)
-    return found.astimezone(zone).date() if found else None
