@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyotp
+from argon2 import PasswordHasher
 from flask import Flask
 from gamify.deployment import Deployment
 from gamify.models import AuditEntry, PlatformAuditEntry, User
-from gamify.services import audit, second_factor, tenants, users
+from gamify.services import audit, passwords, second_factor, tenants, users
 from gamify.services.audit import SYSTEM, Filter
 from werkzeug.test import TestResponse
 
 PASSWORD = "correct horse battery"
+RECOMMENDED = passwords.HASHER
+passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # so many sign in here, and nobody guesses
 emails = (f"someone-{os.getpid()}-{n}@mail.example" for n in itertools.count())
 addresses = (f"2001:db8:{n >> 16:x}:{n & 0xFFFF:x}::1" for n in itertools.count(1))
 TOKEN = re.compile(r'name="csrf_token"\s+value="([^"]+)"')

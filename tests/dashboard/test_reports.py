@@ -4,6 +4,7 @@ import csv
 import html
 import io
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from threading import get_ident
 from typing import Any
@@ -20,7 +21,7 @@ from gamify.services.reports import activity, costs, dimensions, liability, roll
 from gamify.services.reports.span import Span
 from sqlalchemy import event, select
 
-from tests.harness import Api, TenantUnderTest, new_tenant
+from tests.harness import TenantUnderTest, new_tenant
 from tests.histories import Event, write
 from tests.people import Browser, Page, actions, new_user
 from tests.tables import Table, tables
@@ -70,6 +71,29 @@ def analyst(app: Flask, here: Deployment, tenant: TenantUnderTest) -> Browser:
 
 @pytest.fixture
 def history(here: Deployment, tenant: TenantUnderTest) -> TenantUnderTest:
+    """A history of this test's own."""
+    return lived(here, tenant)
+
+
+@pytest.fixture(scope="module")
+def told(here: Deployment) -> Iterator[TenantUnderTest]:
+    """A history for all tests that only read it; a point costs something in its second month."""
+    tenant = lived(here, new_tenant(here))
+    with here.database.transaction(tenant.id) as session:
+        costs.put(session, tenant.id, valid_from=date(2026, 4, 1), cost="0.5", currency="eur", actor=SYSTEM)
+    yield tenant
+    assert tenant.differences() == []
+
+
+@pytest.fixture(scope="module")
+def reader(app: Flask, here: Deployment, told: TenantUnderTest) -> Browser:
+    """An analyst who reads it."""
+    browser = Browser(app)
+    browser.sign_in(new_user(here, told.slug, role="analyst").email)
+    return browser
+
+
+def lived(here: Deployment, tenant: TenantUnderTest) -> TenantUnderTest:
     """Some weeks in which all kinds of entries happen, for all kinds of reasons, by keys and people; half of it is summed."""
     with here.database.transaction(tenant.id) as session:
         session.get_one(Tenant, tenant.id).time_zone = "Europe/Berlin"
@@ -127,10 +151,10 @@ def span(unit: str = "day", zone: str = "Europe/Berlin") -> Span:
 
 @pytest.mark.parametrize("unit", ["day", "week", "month"])
 @pytest.mark.parametrize("zone", ZONES)
-def test_the_equation_and_its_rows_are_what_the_ledger_says(here, history, admin, unit, zone):
-    page, found = read(admin, f"{PAGE}?{DAYS}&unit={unit}&zone={zone}")
-    with here.database.snapshot(history.id) as session:
-        rows = roll_forward.of_tenant(session, history.id, span(unit, zone or "Europe/Berlin"))
+def test_the_equation_and_its_rows_are_what_the_ledger_says(here, told, reader, unit, zone):
+    page, found = read(reader, f"{PAGE}?{DAYS}&unit={unit}&zone={zone}")
+    with here.database.snapshot(told.id) as session:
+        rows = roll_forward.of_tenant(session, told.id, span(unit, zone or "Europe/Berlin"))
 
     assert [[figure(text) for text in row[1:]] for row in found["periods"].texts] == [
         [
@@ -156,14 +180,14 @@ def equation(text: str) -> list[str]:
 
 @pytest.mark.parametrize("by", GROUPS)
 @pytest.mark.parametrize("zone", ["", "Asia/Kathmandu"])
-def test_every_figure_leads_to_entries_that_come_to_the_same(history, admin, by, zone):
-    _, found = read(admin, f"{PAGE}?{DAYS}&unit=week&by={by}&zone={zone}&compare=previous")
+def test_every_figure_leads_to_entries_that_come_to_the_same(told, reader, by, zone):
+    _, found = read(reader, f"{PAGE}?{DAYS}&unit=week&by={by}&zone={zone}&compare=previous")
     followed: set[str] = set()
     table = next(iter(found.values()))
     for row in [*table.body, *table.foot]:
         for column, cell in zip(table.columns, row, strict=True):
             if cell.link and column in COLUMN_OF:
-                assert says(admin, cell.link)[COLUMN_OF[column]] == figure(cell.text), (row[0].text, column, cell.link)
+                assert says(reader, cell.link)[COLUMN_OF[column]] == figure(cell.text), (row[0].text, column, cell.link)
                 followed.add(column)
             elif column in COLUMN_OF and column[0] in "+−" and figure(cell.text):  # noqa: RUF001  # a minus
                 assert row[0].text in ("All others together", ""), (row[0].text, column)  # the ledger cannot ask for these
@@ -171,19 +195,19 @@ def test_every_figure_leads_to_entries_that_come_to_the_same(history, admin, by,
     assert len(followed) == 4
 
 
-def test_a_period_leads_to_the_ledger_with_the_same_opening_and_closing(history, admin):
-    _, found = read(admin, f"{PAGE}?{DAYS}&zone=America/New_York")
+def test_a_period_leads_to_the_ledger_with_the_same_opening_and_closing(told, reader):
+    _, found = read(reader, f"{PAGE}?{DAYS}&zone=America/New_York")
     table = found["periods"]
     for row in table.body[:6]:
-        told = says(admin, row[0].link)
+        told = says(reader, row[0].link)
         assert [told[name] for name in COLUMN_OF.values()] == [figure(cell.text) for cell in row[1:]]
 
 
-def test_groups_are_what_the_service_says_and_come_to_the_whole(here, history, admin):
+def test_groups_are_what_the_service_says_and_come_to_the_whole(here, told, reader):
     for by, dimension in (("reason", 0), ("metadata.channel", 1)):
-        page, found = read(admin, f"{PAGE}?{DAYS}&by={by}")
-        with here.database.snapshot(history.id) as session:
-            groups = roll_forward.by_word(session, history.id, span(), dimension=dimension)
+        page, found = read(reader, f"{PAGE}?{DAYS}&by={by}")
+        with here.database.snapshot(told.id) as session:
+            groups = roll_forward.by_word(session, told.id, span(), dimension=dimension)
         table = found["groups"]
 
         assert [figure(row[5]) for row in table.texts] == [group.sums.net for group in groups]
@@ -215,12 +239,10 @@ def history_total(here: Deployment, tenant: TenantUnderTest) -> int:
         return liability.of(session, tenant.id, Span(date(2200, 1, 1), date(2200, 1, 1), "day", UTC)).points
 
 
-def test_liability_is_points_by_cost_with_both_formulas_in_sight(here, history, admin):
-    with here.database.transaction(history.id) as session:
-        costs.put(session, history.id, valid_from=date(2026, 4, 1), cost="0.0125", currency="eur", actor=SYSTEM)
-    page, found = read(admin, f"{PAGE}/liability?{DAYS}&unit=day&compare=previous")
-    with here.database.snapshot(history.id) as session:
-        of = liability.of(session, history.id, span())
+def test_liability_is_points_by_cost_with_both_formulas_in_sight(here, told, reader):
+    page, found = read(reader, f"{PAGE}/liability?{DAYS}&unit=day&compare=previous")
+    with here.database.snapshot(told.id) as session:
+        of = liability.of(session, told.id, span())
 
     assert of.points > 0
     assert of.amount is not None
@@ -232,7 +254,7 @@ def test_liability_is_points_by_cost_with_both_formulas_in_sight(here, history, 
     assert found["course"].texts[4][1:] != found["course"].texts[5][1:]
     assert [row[2] for row in found["course"].texts[:5]] == ["–"] * 5  # noqa: RUF001  # before the first cost
     for row in found["course"].body[::6]:
-        assert says(admin, row[0].link)["Closing"] == figure(row[1].text)
+        assert says(reader, row[0].link)["Closing"] == figure(row[1].text)
 
 
 def test_breakage_is_of_what_was_earned_a_year_before(here, tenant, admin):
@@ -244,11 +266,11 @@ def test_breakage_is_of_what_was_earned_a_year_before(here, tenant, admin):
     assert "600 × 60.0% = 360 points" in text  # noqa: RUF001  # times
 
 
-def test_tiers_show_who_is_where_and_who_moves(here, history, admin):
-    _, found = read(admin, f"{PAGE}/tiers?{DAYS}&unit=week&compare=year")
-    with here.database.snapshot(history.id) as session:
-        standings = roll_forward.standings(session, history.id, span("week"))
-        flows = roll_forward.flows(session, history.id, span("week"))
+def test_tiers_show_who_is_where_and_who_moves(here, told, reader):
+    _, found = read(reader, f"{PAGE}/tiers?{DAYS}&unit=week&compare=year")
+    with here.database.snapshot(told.id) as session:
+        standings = roll_forward.standings(session, told.id, span("week"))
+        flows = roll_forward.flows(session, told.id, span("week"))
 
     assert [figure(row[-1]) for row in found["distribution"].texts] == [
         sum(count for count, _ in standing.values()) for standing in standings[1:]
@@ -258,12 +280,12 @@ def test_tiers_show_who_is_where_and_who_moves(here, history, admin):
     assert found["movements"].columns[1:-1] == [row[0] for row in found["movements"].texts[1:]]
 
 
-def test_behaviour_shows_who_is_active_and_what_for(here, history, admin):
-    _, found = read(admin, f"{PAGE}/activity?{DAYS}&unit=week&compare=previous")
+def test_behaviour_shows_who_is_active_and_what_for(here, told, reader):
+    _, found = read(reader, f"{PAGE}/activity?{DAYS}&unit=week&compare=previous")
     of = span("week")
-    with here.database.snapshot(history.id) as session:
-        active, sizes = activity.active(session, history.id, of), activity.award_sizes(session, history.id, of)
-        balances, whole = activity.balances(session, history.id), roll_forward.of_tenant(session, history.id, of)
+    with here.database.snapshot(told.id) as session:
+        active, sizes = activity.active(session, told.id, of), activity.award_sizes(session, told.id, of)
+        balances, whole = activity.balances(session, told.id), roll_forward.of_tenant(session, told.id, of)
 
     awarded = sum(row.sums.award_points for row in whole)
     assert [figure(row[1]) for row in found["active"].texts] == [count for _, count in active]
@@ -273,12 +295,12 @@ def test_behaviour_shows_who_is_active_and_what_for(here, history, admin):
     assert sum(figure(row[2]) for row in found["keys"].texts) == awarded
     for row in found["award-sizes"].body:
         if row[1].link:
-            told = says(admin, row[1].link)
+            told = says(reader, row[1].link)
             assert (told["Entries"], told["Awarded"]) == (figure(row[1].text), figure(row[2].text))
     for name in ("reasons", "keys"):
         for row in found[name].body:
             if row[2].link:
-                assert says(admin, row[2].link)["Awarded"] == figure(row[2].text), row[0].text
+                assert says(reader, row[2].link)["Awarded"] == figure(row[2].text), row[0].text
 
 
 def test_cohorts_are_of_a_year_even_if_the_days_are_few(here, tenant, admin):
@@ -308,23 +330,21 @@ def test_cohorts_are_of_a_year_even_if_the_days_are_few(here, tenant, admin):
         ("zone=Europe/Nowhere", "zone"),
     ],
 )
-def test_what_cannot_be_is_told_next_to_its_field(api: Api, admin: Browser, path, query, field):
-    api.award("ana", 5)
+def test_what_cannot_be_is_told_next_to_its_field(reader: Browser, path, query, field):
     if (path, field) == ("/activity", "zone"):
         path = "/tiers"  # behaviour has the tenant's own days
-    page = admin.get(f"{PAGE}{path}?{query}")
+    page = reader.get(f"{PAGE}{path}?{query}")
 
     assert page.status == 422
     assert f'id="{field}-error"' in page.text
     assert "This cannot be shown" in page.text
     kind = path.removeprefix("/") or "roll-forward"
-    assert admin.get(f"{PAGE}/{kind}.csv?{query}").status == 422
+    assert reader.get(f"{PAGE}/{kind}.csv?{query}").status == 422
 
 
 @pytest.mark.parametrize("by", ["x", "metadata.", "metadata.nothing", "%00"])
-def test_only_what_is_declared_breaks_a_report_down(api: Api, admin: Browser, by):
-    api.award("ana", 5)
-    page = admin.get(f"{PAGE}?by={by}")
+def test_only_what_is_declared_breaks_a_report_down(reader: Browser, by):
+    page = reader.get(f"{PAGE}?by={by}")
 
     assert page.status == 422
     assert 'id="by-error"' in page.text
@@ -334,9 +354,8 @@ def test_only_what_is_declared_breaks_a_report_down(api: Api, admin: Browser, by
     "query", ["from=&to=&unit=&zone=&compare=&by=", "page=2", "q=%00", "period=all", "from=1970-01-01&unit=month"]
 )
 @pytest.mark.parametrize("path", PAGES)
-def test_whatever_else_is_asked_is_no_fault(api: Api, admin: Browser, path, query):
-    api.award("ana", 5)
-    assert admin.get(f"{PAGE}{path}?{query}").status in (200, 422)
+def test_whatever_else_is_asked_is_no_fault(reader: Browser, path, query):
+    assert reader.get(f"{PAGE}{path}?{query}").status in (200, 422)
 
 
 FILES = [
@@ -357,12 +376,10 @@ FILES = [
 
 
 @pytest.mark.parametrize(("file", "page", "table"), FILES)
-def test_a_file_has_the_rows_and_figures_of_the_page(here, history, analyst, file, page, table):
-    with here.database.transaction(history.id) as session:
-        costs.put(session, history.id, valid_from=date(2026, 4, 1), cost="0.5", currency="EUR", actor=SYSTEM)
-    _, found = read(analyst, f"{PAGE}{page}")
+def test_a_file_has_the_rows_and_figures_of_the_page(here, told, reader, file, page, table):
+    _, found = read(reader, f"{PAGE}{page}")
     shown = found[table] if table else next(iter(found.values()))
-    header, *rows = file_of(analyst, f"{PAGE}{file}")
+    header, *rows = file_of(reader, f"{PAGE}{file}")
 
     assert len(rows) == len(shown.body) > 0
     if "currency" in header:  # the page says it with the cost
@@ -409,7 +426,9 @@ def test_a_report_is_compared_with_the_days_before_and_a_year_before(here, tenan
     assert re.findall(r'class="change">([^<]*)<', year.text)[1] == "−50.0%"  # noqa: RUF001  # a minus
 
 
-def test_the_number_of_statements_is_that_of_tables_and_not_of_cells(here, history, admin):
+def test_the_number_of_statements_is_that_of_tables_and_not_of_cells(app, here, told):
+    reader = Browser(app)
+    reader.sign_in(new_user(here, told.slug).email)  # just now: who has been seen is noted once a minute
     mine = get_ident()  # the app sums rollups in another thread
 
     def count(path: str) -> int:
@@ -421,20 +440,18 @@ def test_the_number_of_statements_is_that_of_tables_and_not_of_cells(here, histo
 
         event.listen(here.database.engine, "before_cursor_execute", note)
         try:
-            assert admin.get(path).status == 200
+            assert reader.get(path).status == 200
         finally:
             event.remove(here.database.engine, "before_cursor_execute", note)
         return len(seen)
 
-    assert admin.get(PAGE).status == 200  # who has just signed in is noted once
     for path in PAGES:
         few = count(f"{PAGE}{path}?from=2026-04-01&to=2026-04-02")
         assert few == count(f"{PAGE}{path}?from=2026-03-01&to=2026-06-30&unit=day") <= 32, path
 
 
-def test_the_address_that_is_kept_has_no_empty_or_usual_parameters(api: Api, admin: Browser):
-    api.award("ana", 5)
-    page = admin.get(f"{PAGE}?from=&to=&unit=week&by=reason&compare=&period=last_30_days&zone=UTC", headers=HTMX)
+def test_the_address_that_is_kept_has_no_empty_or_usual_parameters(reader: Browser):
+    page = reader.get(f"{PAGE}?from=&to=&unit=week&by=reason&compare=&period=last_30_days&zone=Europe/Berlin", headers=HTMX)
 
     assert page.headers["HX-Push-Url"] == f"{PAGE}?unit=week&by=reason"
     assert "<html" not in page.text
@@ -608,7 +625,7 @@ def test_while_reports_are_prepared_a_page_says_so_and_goes_on_by_itself(here, t
     assert found["periods"].foot[0][2].text == "5"
 
 
-def test_what_is_printed_says_what_it_is(history, admin):
-    said = admin.get(f"{PAGE}?{DAYS}&by=metadata.channel").text.partition('class="print-only"')[2].partition("</p>")[0]
+def test_what_is_printed_says_what_it_is(told, reader):
+    said = reader.get(f"{PAGE}?{DAYS}&by=metadata.channel").text.partition('class="print-only"')[2].partition("</p>")[0]
 
     assert "(live), Roll-forward by channel, printed" in " ".join(said.split())

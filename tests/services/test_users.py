@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
 from gamify.errors import Conflict, Invalid, NotFound
-from gamify.services import tenants, users
+from gamify.services import passwords, tenants, users
 from gamify.services.audit import SYSTEM
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+
+from tests.people import RECOMMENDED
 
 emails = (f"person-{os.getpid()}-{n}@mail.example" for n in itertools.count())
 PASSWORD = "correct horse battery"
@@ -31,7 +33,8 @@ def create(here, tenant):
     return make
 
 
-def test_passwords_are_hashed_by_argon2id_with_the_recommended_cost(create):
+def test_passwords_are_hashed_by_argon2id_with_the_recommended_cost(create, monkeypatch):
+    monkeypatch.setattr(passwords, "HASHER", RECOMMENDED)
     stored = create().password_hash
     parameters = extract_parameters(stored)
 
@@ -139,7 +142,7 @@ def test_a_password_is_stored_anew_when_its_cost_has_changed(here, owner, create
     assert authenticate(here, user.email).id == user.id
 
     (stored,) = owner.execute("SELECT password_hash FROM users WHERE id = %s", [user.id]).fetchone()
-    assert extract_parameters(stored).memory_cost == 19_456
+    assert extract_parameters(stored).memory_cost == passwords.HASHER.memory_cost
     assert authenticate(here, user.email).id == user.id
 
 
