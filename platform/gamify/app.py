@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
-from flask_migrate import Migrate
 
 import dashboard
-from gamify import api, config, http, logs, schema
+from gamify import api, config, http, logs
 from gamify.api import problems
 from gamify.deployment import Deployment
 
@@ -28,7 +27,6 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.config["SECRET_KEY"] = settings.secret_key
     deployment = Deployment(settings)
     app.extensions["gamify"] = deployment
-    Migrate(app, deployment.database, directory=str(schema.DIRECTORY))
     http.init_app(app, settings)
     api.init_app(app, deployment)
     dashboard.init_app(app, otherwise=problems.HANDLERS)
