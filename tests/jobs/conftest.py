@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from filelock import FileLock
 from gamify import queue
-from gamify.app import create_app
 from gamify.config import Settings
 from gamify.deployment import Deployment
 from gamify.embedded import EmbeddedServers
@@ -99,8 +98,7 @@ def quiet(servers: EmbeddedServers, template: str, run_folder: Path, worker_id: 
 
 @pytest.fixture
 def jobs(quiet: Settings) -> Iterator[Jobs]:
-    app = create_app(replace(quiet, pool_size=4))
-    here = app.extensions["gamify"]
+    here = Deployment(replace(quiet, pool_size=4))
     with psycopg.connect(quiet.database_url, autocommit=True) as owner:
         owner.execute(TABLE)
     yield Jobs(here)

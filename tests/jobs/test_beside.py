@@ -75,7 +75,7 @@ def has_registered(jobs) -> bool:
     return jobs.ask("SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '20 s'") == [(1,)]
 
 
-@pytest.mark.parametrize(("sent", "to_all"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
+@pytest.mark.parametrize(("sent", "to_all"), [(signal.SIGTERM, False), pytest.param(signal.SIGINT, True, marks=pytest.mark.long)])
 def test_a_signal_ends_the_worker_too(jobs, serve, sent, to_all):
     server = serve("--with-worker")
     worker = worker_of(server)
@@ -88,6 +88,7 @@ def test_a_signal_ends_the_worker_too(jobs, serve, sent, to_all):
     assert jobs.ask("SELECT count(*) FROM procrastinate_workers") == [(0,)]
 
 
+@pytest.mark.long
 def test_a_killed_server_leaves_no_worker_behind(jobs, serve):
     server = serve("--with-worker")
     worker = worker_of(server)
@@ -98,6 +99,7 @@ def test_a_killed_server_leaves_no_worker_behind(jobs, serve):
     wait_until(lambda: not is_alive(worker), within=END_WITHIN)
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_comes_again(jobs, serve):
     server = serve("--with-worker")
     worker = worker_of(server)
@@ -110,6 +112,7 @@ def test_a_worker_that_dies_comes_again(jobs, serve):
     assert workers_of(server.pid) == set()
 
 
+@pytest.mark.long
 def test_it_starts_one_with_an_embedded_database_alone_unless_told_otherwise(serve, quiet, data_dir):
     embedded = replace(quiet, data_dir=data_dir, database_url=None, redis_url=None, secret_key="", api_key_pepper="")
 
