@@ -13,7 +13,7 @@ from itertools import pairwise
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-AT_ONCE = 2_000  # participants a statement
+AT_ONCE = 1_000  # participants a statement
 DAYS = (30, 90, 180, 365)  # where one age ends and the next begins
 
 # What was earned before each edge, unless less than that was left when something was taken back later on.
@@ -23,7 +23,7 @@ SHARE = text("""
     )
     SELECT (SELECT max(id) FROM portion), (SELECT count(*) FROM portion),
            ARRAY(
-               SELECT sum(GREATEST(LEAST(earned_before(:tenant_id, portion.id, edge.at), taken.lowest) - had.spent, 0))::bigint
+               SELECT sum(GREATEST(LEAST(COALESCE(earned.points, 0), taken.lowest) - had.spent, 0))::bigint
                FROM unnest(CAST(:edges AS timestamptz[])) WITH ORDINALITY AS edge (at, n)
                CROSS JOIN portion
                CROSS JOIN LATERAL (
@@ -31,6 +31,11 @@ SHARE = text("""
                    WHERE tenant_id = :tenant_id AND participant_id = portion.id AND created_at < :at
                    ORDER BY created_at DESC LIMIT 1
                ) AS had
+               LEFT JOIN LATERAL (
+                   SELECT total_earned_after AS points FROM ledger_entries
+                   WHERE tenant_id = :tenant_id AND participant_id = portion.id AND created_at < edge.at
+                   ORDER BY created_at DESC LIMIT 1
+               ) AS earned ON true
                CROSS JOIN LATERAL (
                    SELECT min(total_earned_after) AS lowest FROM ledger_entries
                    WHERE tenant_id = :tenant_id AND participant_id = portion.id AND reverses IS NOT NULL
