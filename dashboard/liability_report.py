@@ -1,4 +1,4 @@
-"""The liability on a page: what is outstanding as of a day and what it costs, by tier and over time, and the two rates."""
+"""The liability on a page: what is outstanding as of a day and what it costs, by tier, age and over time, and the rates."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -11,30 +11,30 @@ from gamify.services.reports import costs, liability
 from gamify.services.reports.liability import Liability
 from sqlalchemy.orm import Session
 
-from dashboard.formats import money
+from dashboard import liability_ages
 from dashboard.report_query import Asked
-from dashboard.report_table import HIDDEN, TIER, Cell, Column, Drill, Table, tier_cell
+from dashboard.report_table import AMOUNT, CURRENCY, POINTS, TIER, Cell, Column, Drill, Table, money_cells, tier_cell
 
 Course = Sequence[tuple[date, int, Decimal | None]]
-POINTS, AMOUNT = Column("points", "Points"), Column("amount", "Cost", "money")
-CURRENCY = Column("currency", "", HIDDEN)  # on the page it stands with the cost
 
 
 def build(session: Session, tenant_id: int, asked: Asked) -> dict[str, Any]:
-    """Return what the page shows: `found`, `then` (to compare with), `changes`, `costs`, `chart` and `tables`."""
+    """Return what the page shows: `found`, `then` (to compare with), `changes`, `costs`, `chart`, `ages` and `tables`."""
     span = asked.check()
     found = liability.of(session, tenant_id, span)
     then = liability.of(session, tenant_id, asked.against) if asked.against else None
     known = costs.listed(session, tenant_id)
     course = liability.over_time(session, tenant_id, span)
     drill = Drill(asked, span)
+    aged = liability_ages.build(session, tenant_id, asked)
     return {
         "found": found,
         "then": then,
         "costs": known,
         "changes": _changes(found, then),
         "chart": _chart(course, known, found),
-        "tables": [_by_tier(found, then), _over_time(course, known, drill)],
+        "tables": [_by_tier(found, then), _over_time(course, known, drill), *filter(None, [aged["ages"].table])],
+        **aged,
     }
 
 
@@ -58,10 +58,10 @@ def _by_tier(found: Liability, then: Liability | None) -> Table:
     for each in found.tiers:
         share = each.points / found.points if found.points else None
         line = [tier_cell(each.tier), Cell(each.participant_count), Cell(each.points), Cell(share)]
-        line += [*_money(found.cost_of(each.points), found.cost)]
+        line += [*money_cells(found.cost_of(each.points), found.cost)]
         lines.append(line + ([Cell(before.get(each.number, 0))] if then else []))
     total = [Cell("Total"), Cell(sum(each.participant_count for each in found.tiers)), Cell(found.points)]
-    total += [Cell(1.0 if found.points else None), *_money(found.amount, found.cost)]
+    total += [Cell(1.0 if found.points else None), *money_cells(found.amount, found.cost)]
     total += [Cell(then.points)] if then else []
     return Table("tiers", f"By tier, {found.day:%-d %b %Y}", columns, lines, [total])
 
@@ -71,7 +71,7 @@ def _over_time(course: Course, known: Sequence[PointCost], drill: Drill) -> Tabl
     lines = []
     for day, points, amount in course:
         first = Cell(day.isoformat(), f"{day:%a %-d %b %Y}", drill.until(day))
-        lines.append([first, Cell(points), *_money(amount, _cost_on(day, known))])
+        lines.append([first, Cell(points), *money_cells(amount, _cost_on(day, known))])
     return Table("course", "Over time", columns, lines)
 
 
@@ -91,10 +91,3 @@ def _chart(course: Course, known: Sequence[PointCost], found: Liability) -> dict
 
 def _cost_on(day: date, known: Sequence[PointCost]) -> PointCost | None:
     return next((each for each in known if each.valid_from <= day), None)
-
-
-def _money(amount: Decimal | None, cost: PointCost | None) -> list[Cell]:
-    """The cells of a cost and its currency."""
-    if amount is None or cost is None:
-        return [Cell(None), Cell("")]
-    return [Cell(f"{amount.normalize():f}", money(amount, cost.currency)), Cell(cost.currency)]

@@ -1,6 +1,6 @@
 """The frame that all reports have: what was asked for, the tabs, what is saved, and the report itself or a file of it."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,21 +13,40 @@ from gamify.services.reports import costs, dimensions, saved
 from gamify.services.reports.roll_forward import METADATA
 from sqlalchemy.orm import Session
 
-from dashboard import activity_report, files, htmx, liability_report, report_query, roll_forward_report, tiers_report
+from dashboard import (
+    activity_report,
+    files,
+    htmx,
+    liability_ages,
+    liability_report,
+    report_query,
+    roll_forward_report,
+    tiers_report,
+)
 from dashboard.forms import Form
 from dashboard.guard import now
 from dashboard.report_query import Asked
 from dashboard.report_table import Table
 from dashboard.tenancy import here, reading, zone
 
-PARTIALS = {"report": "reports/_report.html"}
+REPORT = "report"  # the id of what htmx fills
 PREPARING = "Reports are being prepared from the ledger; try again in a moment."
 
 Build = Callable[[Session, int, Asked], dict[str, Any]]
 
 
+class Part(NamedTuple):
+    """What a page asks for by itself: its template, and what makes it."""
+
+    template: str
+    build: Build
+
+
+NO_PARTS: Mapping[str, Part] = {}
+
+
 class Kind(NamedTuple):
-    """A report: what its tab says, its page, the address of its files, and what makes it."""
+    """A report: what its tab says, its page, the address of its files, what makes it, and its parts by their ids."""
 
     label: str
     sub: str
@@ -35,6 +54,17 @@ class Kind(NamedTuple):
     file: str
     build: Build
     is_zoned: bool = True
+    parts: Mapping[str, Part] = NO_PARTS
+
+    @property
+    def part(self) -> Part | None:
+        """The part that htmx asks for; None: the report."""
+        return self.parts.get(htmx.target()) if htmx.is_partial() else None
+
+    @property
+    def partials(self) -> dict[str, str]:
+        """Templates by the id of what they fill."""
+        return {REPORT: "reports/_report.html", **{name: part.template for name, part in self.parts.items()}}
 
 
 KINDS = {
@@ -51,6 +81,7 @@ KINDS = {
         "reports.liability",
         "reports.liability_file",
         liability_report.build,
+        parts={"by-age": Part("reports/_ages.html", liability_ages.build)},
     ),
     "tiers": Kind("Tiers", "Who is on which tier, and who moves.", "reports.tiers", "reports.tiers_file", tiers_report.build),
     "activity": Kind(
@@ -66,20 +97,22 @@ KINDS = {
 
 def show(kind: str, form: Form | None = None) -> Response:
     """Show a report, with what was refused on it."""
-    tenant_id, form = here().id, form or Form()
+    tenant_id, form, part = here().id, form or Form(), KINDS[kind].part
     with reading() as session:
         if not rollups.is_current(session, tenant_id):
             return _preparing(kind)
         asked, begun = _asked(session, tenant_id, kind)
         is_shown = begun is not None and not asked.errors
-        values: dict[str, Any] = KINDS[kind].build(session, tenant_id, asked) if is_shown else {}
+        values: dict[str, Any] = (part or KINDS[kind]).build(session, tenant_id, asked) if is_shown else {}
         if kind == "liability" and not is_shown:
             values["costs"] = costs.listed(session, tenant_id)
         kept = saved.listed(session, tenant_id)
+    if part and not is_shown:
+        return _afresh()
     query = urlencode(asked.values)
     answer = htmx.render(
         "reports/page.html",
-        partials=PARTIALS,
+        partials=KINDS[kind].partials,
         status=form.status if form.refusal else Invalid.status if asked.errors else 200,
         asked=asked,
         form=form,
@@ -91,7 +124,7 @@ def show(kind: str, form: Form | None = None) -> Response:
         choices=_choices(asked),
         **(_frame(kind) | {"is_shown": is_shown} | values),
     )
-    if htmx.is_partial() and htmx.target() == "report":
+    if htmx.is_partial() and htmx.target() == REPORT:
         answer.headers["HX-Push-Url"] = url_for(KINDS[kind].endpoint, **_any(asked.values))
     return answer
 
@@ -139,7 +172,14 @@ def _asked(session: Session, tenant_id: int, kind: str) -> tuple[Asked, Any]:
 def _preparing(kind: str) -> Response:
     """Say so, and see to it that it is done. To somebody who reads, that is no fault; a file has nothing to say meanwhile."""
     deployment().rollups.touch(here().id)
-    return htmx.render("reports/page.html", partials=PARTIALS, **_frame(kind))
+    if KINDS[kind].part:
+        return _afresh()
+    return htmx.render("reports/page.html", partials=KINDS[kind].partials, **_frame(kind))
+
+
+def _afresh() -> Response:
+    """Let the page be loaded anew: there is no report any more that a part could be of."""
+    return Response(headers={"HX-Refresh": "true"})
 
 
 def _frame(kind: str) -> dict[str, Any]:

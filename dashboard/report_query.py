@@ -43,6 +43,7 @@ class Asked:
     dimension: Dimension | None = None
     errors: dict[str, str] = field(default_factory=dict)
     is_zoned: bool = True  # whether its days can be those of another zone than the tenant's
+    ages: str = ""  # how far the ages of points are counted, sealed; no link but that of the next step has it
 
     @property
     def by(self) -> str:
@@ -99,7 +100,7 @@ def read(
 
     `beginning` is when the ledger begins, if it has.
     """
-    asked = Asked(given(arguments), zone, now, dimensions, is_zoned=is_zoned)
+    asked = Asked(given(arguments), zone, now, dimensions, is_zoned=is_zoned, ages=arguments.get("ages", ""))
     with asked.noting():
         _choose_group(asked)
     compare = asked.values.get("compare")

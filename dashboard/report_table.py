@@ -2,21 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from flask import url_for
-from gamify.models import Tier
+from gamify.models import PointCost, Tier
 from gamify.services.figures import Sums
 from gamify.services.ledger_actors import NO_KEY
 from gamify.services.reports.roll_forward import Group
 from gamify.services.reports.span import A_DAY, Period, Span
 
-from dashboard.formats import number, percent, signed
+from dashboard.formats import money, number, percent, signed
 from dashboard.ledger_query import NO_TIER
 from dashboard.report_query import Asked, in_words
 
-Filters = Mapping[str, str]  # parameters of the ledger's address
+Filters = Mapping[str, str]  # parameters of an address
 
 NO_FILTERS: Filters = {}
 NUMBERS = ("number", "signed", "percent", "money", "heat")
@@ -47,7 +48,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table; rows at its foot are on the page alone."""
+    """A table; rows at its foot are on the page alone. Its file may need more in its address than the page: `for_file`."""
 
     name: str
     label: str
@@ -55,6 +56,7 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[Cell]]
     foot: Sequence[Sequence[Cell]] = ()
     note: str = ""
+    for_file: Filters = NO_FILTERS
 
     @property
     def shown_columns(self) -> list[Column]:
@@ -86,6 +88,8 @@ MOVEMENTS = {
 OPENING, CLOSING = Column("opening", "Opening"), Column("closing", "= Closing")
 PERIOD = (Column("from", "Period", "text"), Column("to", "", HIDDEN))
 TIER = Column("tier", "Tier", "tier")
+POINTS, AMOUNT = Column("points", "Points"), Column("amount", "Cost", "money")
+CURRENCY = Column("currency", "", HIDDEN)  # on the page it stands with the cost
 
 
 class Drill:
@@ -156,6 +160,13 @@ def short(period: Period, unit: str) -> str:
 def tier_cell(tier: Tier | None, link: str = "") -> Cell:
     """A tier by its name, shown in its colour."""
     return Cell(tier.name if tier else NO_TIER_NAME, tier, link)
+
+
+def money_cells(amount: Decimal | None, cost: PointCost | None) -> list[Cell]:
+    """The cells of `AMOUNT` and `CURRENCY`."""
+    if amount is None or cost is None:
+        return [Cell(None), Cell("")]
+    return [Cell(f"{amount.normalize():f}", money(amount, cost.currency)), Cell(cost.currency)]
 
 
 def of_tier(tier: Tier | None) -> dict[str, str]:

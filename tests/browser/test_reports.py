@@ -4,7 +4,7 @@ import csv
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.test_journeys import both_ways, go, settled
 from tests.browser.windows import violations
@@ -120,6 +120,45 @@ def test_every_report_draws_its_charts_and_can_be_printed(windows, filled, analy
     expect(page.locator(".tabs")).to_be_hidden()
     expect(page.locator(".print-only")).to_contain_text("printed")
     expect(page.locator("table.figures").first).to_be_visible()
+
+
+@pytest.fixture
+def crowded(tcp: Api) -> None:
+    """More participants than are counted at once."""
+    for first in range(0, 1_200, 100):
+        assert tcp.batch([{"participant_id": f"p{n}", "amount": 10} for n in range(first, first + 100)]).status == 200
+
+
+@both_ways
+def test_ages_of_many_points_are_counted_while_one_reads(windows, crowded, analyst, java_script):
+    page = windows.enter(analyst, java_script=java_script)
+    page.goto(f"{PAGE}/liability")
+    if not java_script:
+        expect(page.get_by_text("83% of participants are counted")).to_be_visible()
+        page.get_by_role("link", name="Count the rest").click()
+
+    expect(page.locator("#ages tfoot")).to_contain_text("12,000")
+    assert row(page, "Under 30 days")[1:3] == ["12,000", "100.0%"]
+    if java_script:
+        expect(page.locator("#by-age canvas")).to_have_count(1)
+        assert violations(page) == []
+
+
+def test_what_another_day_comes_to_does_not_get_into_a_report(windows, crowded, analyst):
+    page = windows.enter(analyst)
+    held: list[Route] = []
+    page.route(re.compile(r"liability\?ages="), lambda route: held.append(route))  # noqa: PLW0108  # it needs an attribute
+    page.goto(f"{PAGE}/liability")
+    expect(page.get_by_text("83% of participants are counted")).to_be_visible()
+    page.get_by_role("link", name="Last month").click()
+    expect(page).to_have_url(re.compile("last_month"))
+    expect(page.locator("#ages tfoot")).to_contain_text("Total")
+    [route] = held
+    route.continue_()
+    settled(page)
+
+    assert page.locator("#ages-title").inner_text() == page.locator("#tiers-title").inner_text().replace("tier", "age")
+    assert page.locator("#ages tfoot td").first.inner_text() == "0"
 
 
 def test_what_is_wrong_is_told_beside_its_field_and_can_be_mended(windows, filled, analyst):

@@ -17,7 +17,8 @@ from gamify.models import ApiKey, PointCost, Tenant
 from gamify.services import ledger, rollups, tiers
 from gamify.services.audit import SYSTEM
 from gamify.services.ledger import AWARD, Movement
-from gamify.services.reports import activity, costs, dimensions, liability, roll_forward, saved
+from gamify.services.reports import activity, age_steps, ages, costs, dimensions, liability, roll_forward, saved
+from gamify.services.reports.ages import Ages
 from gamify.services.reports.span import Span
 from sqlalchemy import event, select
 
@@ -29,6 +30,7 @@ from tests.tables import Table, tables
 PAGE = "/dashboard/reports"
 PAGES = ("", "/liability", "/tiers", "/activity")
 HTMX = {"HX-Request": "true", "HX-Target": "div#report"}
+BY_AGE = {"HX-Request": "true", "HX-Target": "div#by-age"}
 BASE = datetime(2026, 3, 27, 9, 5, tzinfo=UTC)  # clocks go forward in Europe two nights later
 DAYS = "from=2026-03-27&to=2026-04-20"
 REASONS = (None, "Purchase", "=1+1", "a & b=c+d %", " ", "long " * 60)
@@ -266,6 +268,97 @@ def test_breakage_is_of_what_was_earned_a_year_before(here, tenant, admin):
     assert "600 × 60.0% = 360 points" in text  # noqa: RUF001  # times
 
 
+@pytest.mark.parametrize("zone", ZONES)
+def test_points_by_age_are_what_is_outstanding_at_the_end_of_the_last_day(here, told, reader, zone):
+    days = span(zone=zone or "Europe/Berlin")
+    _, found = read(reader, f"{PAGE}/liability?{DAYS}&zone={zone}")
+    with here.database.snapshot(told.id) as session:
+        counted = ages.advance(session, told.id, Ages(days.until))
+        owed = liability.of(session, told.id, days)
+
+    rows, [total] = found["ages"].texts, found["ages"].foot
+    assert [row[0] for row in rows] == ["Under 30 days", "30 to 90 days", "90 to 180 days", "180 to 365 days", "Over 365 days"]
+    assert [figure(row[1]) for row in rows] == list(counted.points)
+    assert [row[3] for row in rows] == [f"EUR {points / 2:,.2f}" for points in counted.points]
+    assert [cell.text for cell in total] == ["Total", f"{owed.points:,}", "100.0%", f"EUR {owed.amount:,.2f}"]
+
+
+@pytest.fixture
+def slow(monkeypatch) -> None:
+    """Counting that comes no further than four participants in one request."""
+    monkeypatch.setattr(ages, "AT_ONCE", 4)
+    monkeypatch.setattr(age_steps, "STEP", 0)
+
+
+def rest(page: Page) -> str | None:
+    """Where counting goes on, with scripts and without."""
+    found = re.search(r'class="no-script"\s+href="([^"]*ages=[^"]*)"', page.text)
+    if found:
+        assert f'hx-get="{found[1]}" hx-trigger="load"' in page.text
+    return found and html.unescape(found[1])
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("headers", [{}, BY_AGE])
+def test_ages_of_many_are_counted_step_by_step(told, reader, headers):
+    page, shares = reader.get(f"{PAGE}/liability?{DAYS}"), []
+    while address := rest(page):
+        shares.append(re.findall(r"(\d+)% of participants are counted", page.text))
+        assert "ages" not in tables(page.text)
+        page = reader.get(address, headers=headers)
+        assert ("<html" in page.text) is not bool(headers)
+
+    found = tables(page.text)["ages"]
+    assert shares == [["30"], ["61"], ["92"]]
+    assert found.foot[0][1].text in reader.get(f"{PAGE}/liability?{DAYS}").text.partition("Points outstanding")[2][:200]
+    file = re.search(r'href="([^"]*table=ages[^"]*)"', page.text)
+    assert file
+    assert [row[2] for row in file_of(reader, html.unescape(file[1]))[1:]] == [row[1].replace(",", "") for row in found.texts]
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_file_of_ages_that_are_not_counted_yet_is_none(told, reader):
+    refused = reader.get(f"{PAGE}/liability.csv?{DAYS}&table=ages")
+
+    assert refused.status == 422
+    assert "table=ages" not in reader.get(f"{PAGE}/liability?{DAYS}").text
+
+
+@pytest.mark.usefixtures("slow")
+def test_all_steps_are_of_the_moment_of_the_first(here, history, admin):
+    page, steps = admin.get(f"{PAGE}/liability"), 0
+    first = f"{history_total(here, history):,}"
+    while address := rest(page):
+        ledger.post(here.database, history.id, [Movement(AWARD, f"p{n}", 100) for n in range(13)])
+        page, steps = admin.get(address, headers=BY_AGE), steps + 1
+
+    assert steps == 3
+    assert "Counted at" in page.text
+    assert tables(page.text)["ages"].foot[0][1].text == first
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("other", ["x", "%F0%9F%A6%84", "of another day", "of another zone", "of a neighbour"])
+def test_what_is_counted_of_something_else_is_left_alone(here, told, reader, other):
+    last, zone = date(2026, 4, 20), "Europe/Berlin"
+    strange = {"of another day": (last.replace(day=19), zone), "of another zone": (last, "UTC")}.get(other, (last, zone))
+    done = age_steps.Progress(*strange, Ages(BASE, (7, 7, 7, 7, 7), None, 13))
+    owner = told.sandbox_id if other == "of a neighbour" else told.id
+    token = age_steps.seal(here.vault, owner, done, now=BASE) if other.startswith("of ") else other
+
+    assert "30% of participants are counted" in reader.get(f"{PAGE}/liability?{DAYS}&ages={token}", headers=BY_AGE).text
+
+
+def test_a_part_of_a_report_that_cannot_be_shown_has_the_page_loaded_anew(here, told, reader, owner, tenant, api, admin):
+    api.award("ana", 5)
+    rollups.advance(here.database, tenant.id)
+    owner.execute("UPDATE rollup_progress SET made_by = 1 WHERE tenant_id = %s", [tenant.id])
+    for page in (admin.get(f"{PAGE}/liability", headers=BY_AGE), reader.get(f"{PAGE}/liability?unit=x", headers=BY_AGE)):
+        assert (page.status, page.text, page.headers["HX-Refresh"]) == (200, "", "true")
+    assert reader.get(f"{PAGE}/tiers?{DAYS}", headers=BY_AGE).status == 200  # another report has no such part
+    assert rollups.catch_up(here.database, tenant.id, seconds=10)
+
+
 def test_tiers_show_who_is_where_and_who_moves(here, told, reader):
     _, found = read(reader, f"{PAGE}/tiers?{DAYS}&unit=week&compare=year")
     with here.database.snapshot(told.id) as session:
@@ -366,6 +459,7 @@ FILES = [
     (f"/roll-forward.csv?{DAYS}&by=tier&table=participants", f"?{DAYS}&by=tier", "participants"),
     (f"/liability.csv?{DAYS}", f"/liability?{DAYS}", "tiers"),
     (f"/liability.csv?{DAYS}&table=course", f"/liability?{DAYS}", "course"),
+    (f"/liability.csv?{DAYS}&table=ages", f"/liability?{DAYS}", "ages"),
     (f"/tiers.csv?{DAYS}", f"/tiers?{DAYS}", "distribution"),
     (f"/tiers.csv?{DAYS}&table=movements", f"/tiers?{DAYS}", "movements"),
     *(
