@@ -135,6 +135,7 @@ def test_what_is_answered_is_what_the_document_says(api: Api, document: dict[str
             (f"/reports/{name}", "get"): api.request("GET", f"{BASE}/reports/{name}?compare=previous")
             for name in ("roll-forward", "liability", "tiers", "activity")
         },
+        ("/reports/liability/ages", "get"): api.request("GET", f"{BASE}/reports/liability/ages"),
     }
     assert answers["/tiers/preview", "post"].json["movers"]["participants"]
     for (path, method), answer in answers.items():

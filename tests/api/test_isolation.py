@@ -4,11 +4,15 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from flask import Flask
 from gamify.api.guard import GUARDED
+from gamify.services.reports import age_steps
+from gamify.services.reports.age_steps import Progress
+from gamify.services.reports.ages import Ages
 
 from tests.harness import BASE, Answer, Api, TenantUnderTest, item, new_tenant, quote
 
@@ -242,6 +246,19 @@ def reports(name: str, *queries: str) -> Callable[[Neighbours], None]:
     return recipe
 
 
+def ages(n: Neighbours) -> None:
+    """B's ages are of B's points, and a cursor of A's is none of B's."""
+    path = f"{BASE}/reports/liability/ages"
+    day = date(2026, 1, 1)
+    begun = Progress(day, "UTC", Ages(datetime(2026, 1, 2, tzinfo=UTC), (9, 0, 0, 0, 0), 1, 1))
+    theirs = age_steps.seal(n.a.here.vault, n.a.id, begun, now=datetime.now(UTC))
+
+    assert n.as_a.request("GET", f"{path}?cursor={theirs}").status == 200
+    same_as_unknown(lambda cursor: n.api.request("GET", f"{path}?cursor={cursor}"), [theirs], "zzz", status=422)
+    found = n.api.request("GET", path).json
+    assert (found["outstanding"], found["participants_done"], found["next_cursor"]) == (3, 1, None)
+
+
 def without_keys(answer: Answer) -> str:
     return re.sub(r"gk_live_\w+", "gk_live_", answer.body.decode())
 
@@ -277,6 +294,7 @@ RECIPES: dict[tuple[str, str], Callable[[Neighbours], None]] = {
     ("POST", "/tiers/unassign"): unassign,
     ("GET", "/reports/roll-forward"): reports("roll-forward", "?by=tier", "?by=key", "?by=reason"),
     ("GET", "/reports/liability"): reports("liability"),
+    ("GET", "/reports/liability/ages"): ages,
     ("GET", "/reports/tiers"): reports("tiers"),
     ("GET", "/reports/activity"): reports("activity"),
 }

@@ -4,8 +4,9 @@ import csv
 import io
 import threading
 import time
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -15,9 +16,11 @@ import pytest
 from flask import Flask
 from gamify.services import rollups, tenants
 from gamify.services.audit import SYSTEM
-from gamify.services.reports import costs, dimensions
+from gamify.services.reports import age_steps, ages, costs, dimensions
+from gamify.services.reports.span import Span
 
 from tests.harness import BASE, Answer, Api, TenantUnderTest
+from tests.histories import Event, write
 
 REPORTS = ("roll-forward", "liability", "tiers", "activity")
 MOVED = ("awarded", "reversed", "deducted", "given_back")
@@ -359,6 +362,131 @@ def test_without_a_cost_there_are_points_and_no_money(api: Api):
     assert found["figures"]["points"] == 100
     for row in (found["figures"], *found["tiers"], *found["course"]):
         assert (row["amount"], row["currency"]) == (None, None)
+
+
+# Ages
+
+AGES = "liability/ages"
+ZONES = ("UTC", "Pacific/Kiritimati", "America/St_Johns")
+
+
+def counted(api: Api, **query: Any) -> list[Any]:
+    """Every part, to the last."""
+    found = [get(api, AGES, **query)]
+    while cursor := found[-1]["next_cursor"]:
+        found.append(get(api, AGES, **query | {"cursor": cursor}))
+    return found
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting that comes no further than one participant in a request."""
+    monkeypatch.setattr(ages, "AT_ONCE", 1)
+    monkeypatch.setattr(age_steps, "STEP", 0)
+
+
+def aged(tenant: TenantUnderTest) -> datetime:
+    """Three with points of every age at the returned instant, the end of a day of UTC: ana, bo and cleo, in this order."""
+    at = datetime(2026, 2, 15, tzinfo=UTC)
+    old = [Event(at - timedelta(days=n), who, 100 + n) for n in (400, 200, 100, 60, 10) for who in ("ana", "bo", "cleo")]
+    write(tenant.here, tenant.id, [*old, Event(at - timedelta(days=1), "bo", -600), Event(at, "cleo", 5000)])
+    with tenant.here.database.transaction(tenant.id) as session:
+        costs.put(session, tenant.id, valid_from=date(2026, 2, 14), cost="0.01", currency="EUR", actor=SYSTEM)
+    rollups.rebuild(tenant.here.database, tenant.id)
+    return at
+
+
+@pytest.mark.usefixtures("slow")
+def test_ages_are_counted_part_by_part_to_what_is_outstanding(api: Api, tenant: TenantUnderTest):
+    at = aged(tenant)
+
+    parts = counted(api, as_of="2026-02-14")
+
+    assert [part["participants_done"] for part in parts] == [1, 2, 3, 3]
+    assert {part["at"] for part in parts} == {at.isoformat().replace("+00:00", "Z")}
+    whole = parts[-1]
+    assert [(age["older_than_days"], age["up_to_days"], age["points"], age["amount"]) for age in whole["ages"]] == [
+        (0, 30, 330, "3.3"),
+        (30, 90, 480, "4.8"),
+        (90, 180, 600, "6"),
+        (180, 365, 800, "8"),
+        (365, None, 1000, "10"),
+    ]
+    figures = get(api, "liability", as_of="2026-02-14")["figures"]
+    assert whole["outstanding"] == figures["points"] == sum(age["points"] for age in whole["ages"])
+    assert (whole["cost"], whole["currency"]) == ("0.01", "EUR")
+    for part, following in pairwise(parts):
+        assert part["outstanding"] == sum(age["points"] for age in part["ages"]) <= following["outstanding"]
+
+
+@pytest.mark.usefixtures("slow")
+def test_ages_of_a_day_that_is_not_over_are_of_when_counting_began(shop: Api):
+    first = get(shop, AGES)
+    shop.award("cat", 5000)
+    parts = counted(shop, cursor=first["next_cursor"])
+
+    assert {part["at"] for part in parts} == {first["at"]}
+    assert (parts[-1]["as_of"], parts[-1]["outstanding"]) == (str(today()), 2490)
+    assert abs(datetime.fromisoformat(first["at"]) - datetime.now(UTC)) < timedelta(seconds=30)
+    assert counted(shop)[-1]["outstanding"] == 7490
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_cursor_knows_its_day_and_zone(shop: Api, zone: str):
+    first = get(shop, AGES, as_of="2026-02-14", zone=zone)
+
+    assert first["at"] == Span(date(2026, 2, 14), date(2026, 2, 14), "day", ZoneInfo(zone)).until.isoformat()[:-6] + "Z"
+    for said in ({}, {"as_of": "2026-02-14"}, {"zone": zone}, {"as_of": "2026-02-14", "zone": zone}):
+        following = get(shop, AGES, **said, cursor=first["next_cursor"])
+        assert [following[name] for name in ("as_of", "zone", "at")] == ["2026-02-14", zone, first["at"]]
+    for other in ({"as_of": "2026-02-13"}, {"zone": "Europe/Paris"}):
+        assert report(shop, AGES, **other, cursor=first["next_cursor"]).fields == ["cursor"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        *(({"cursor": cursor}, "cursor") for cursor in ("", "x", "🦄", "a\0", "x" * 4_001)),
+        ({"as_of": "tomorrow"}, "as_of"),
+        ({"zone": "Mars/Olympus"}, "zone"),
+        ({"from": "2026-02-14"}, "from"),
+        ({"unit": "day"}, "unit"),
+        ({"compare": "year"}, "compare"),
+    ],
+    ids=str,
+)
+def test_what_ages_cannot_be_asked_for_is_refused_by_its_name(api: Api, query: dict[str, str], field: str):
+    refused = report(api, AGES, **query)
+
+    assert (refused.status, refused.fields) == (422, [field])
+
+
+@pytest.mark.usefixtures("slow")
+def test_each_line_of_a_file_of_ages_has_what_is_said_of_all(shop: Api, tenant: TenantUnderTest):
+    parts, cursor = counted(shop, as_of=today()), {}
+    for part in parts:
+        answer = report(shop, AGES, as_of=today(), **cursor, accept="text/csv")
+        lines = list(csv.DictReader(io.StringIO(answer.body.decode(), newline=""), strict=True))
+        fresh = {"at", "next_cursor"}  # each time it is another
+        expected = [{**{name: value for name, value in part.items() if name != "ages"}, **age} for age in part["ages"]]
+        assert [{name: line[name] for name in line if name not in fresh} for line in lines] == [
+            {name: as_cell(value) for name, value in line.items() if name not in fresh} for line in expected
+        ]
+        assert {line["next_cursor"] == "" for line in lines} == {part["next_cursor"] is None}
+        cursor = {"cursor": lines[0]["next_cursor"]}
+    name = f"liability-ages-{tenant.slug}-live-{today()}-to-{today()}.csv"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert (answer.headers["Vary"], answer.headers["Content-Type"]) == ("Accept", "text/csv; charset=utf-8")
+    assert report(shop, AGES, accept="text/html").status == 406
+
+
+def test_ages_need_the_scope_and_are_of_the_key_s_own_side(shop: Api, tenant: TenantUnderTest):
+    assert report(shop.with_key(tenant.issue("reports:read")), AGES).status == 200
+    refused = report(shop.with_key(tenant.issue("points:read", "participants:read")), AGES)
+    assert (refused.status, refused.code) == (403, "missing_scope")
+    empty = get(shop.with_key(tenant.test_key), AGES)
+    assert (empty["outstanding"], empty["participants_done"], empty["next_cursor"], empty["cost"]) == (0, 0, None, None)
 
 
 # Tiers

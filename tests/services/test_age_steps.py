@@ -67,6 +67,6 @@ def test_with_time_left_a_step_goes_on_to_the_end(here, tenant):
 def test_a_tenants_participants_are_counted_and_no_neighbours(here, tenant):
     ledger.post(here.database, new_tenant(here).id, [Movement(AWARD, "ana", 5)])
     with here.database.snapshot(tenant.id) as session:
-        done = age_steps.go_on(session, tenant.id, age_steps.begin(session, DAY, UTC))
+        done = age_steps.go_on(session, tenant.id, age_steps.begin(session, DAY, UTC), seconds=60)
 
     assert (done.is_whole, done.ages.done_count, sum(done.ages.points)) == (True, 0, 0)

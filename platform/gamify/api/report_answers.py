@@ -174,6 +174,35 @@ class LiabilitySchema(_LiabilitySchema, AskedSchema):
     compared = _compared(LiabilityPartSchema)
 
 
+class AgeSchema(Schema):
+    """What is left of points of an age; whoever redeems spends their oldest points first."""
+
+    older_than_days = _count("Days.")
+    up_to_days = fields.Integer(required=True, allow_none=True, metadata={"description": "Days; null: without end."})
+    points = _count()
+    amount = _money("What the points cost.")
+
+
+class AgesSchema(Schema):
+    """How old the points are that are outstanding, of the participants who are counted so far."""
+
+    as_of = _day("as_of", required=True)
+    zone = fields.String(required=True, metadata={"description": "Whose day that is.", "examples": ["Europe/Berlin"]})
+    at = fields.DateTime(
+        required=True,
+        metadata={
+            "description": "The instant that every part is of: the end of the day or, if it was not over, when you began.",
+            "examples": ["2026-02-14T23:00:00Z"],
+        },
+    )
+    outstanding = _count("Points of every age.")
+    cost = _money("What a point costs on that day.")
+    currency = _currency()
+    participants_done = _count("Who is counted, this answer's and those before.")
+    next_cursor = fields.String(required=True, allow_none=True, metadata={"description": "Null when everybody is counted."})
+    ages = _rows(AgeSchema, "The youngest first.")
+
+
 class TierStandingSchema(Schema):
     """Who is on a tier, and what they hold."""
 

@@ -62,6 +62,23 @@ LIABILITY: Shape = {
     ],
     "compared": None,
 }
+AGES: Shape = {
+    "as_of": "2026-02-14",
+    "zone": "Europe/Berlin",
+    "at": "2026-02-14T23:00:00Z",
+    "outstanding": 51_000,
+    "cost": "0.01",
+    "currency": "EUR",
+    "participants_done": 52,
+    "next_cursor": None,
+    "ages": [
+        {"older_than_days": 0, "up_to_days": 30, "points": 12_000, "amount": "120"},
+        {"older_than_days": 30, "up_to_days": 90, "points": 9_000, "amount": "90"},
+        {"older_than_days": 90, "up_to_days": 180, "points": 8_500, "amount": "85"},
+        {"older_than_days": 180, "up_to_days": 365, "points": 10_500, "amount": "105"},
+        {"older_than_days": 365, "up_to_days": None, "points": 11_000, "amount": "110"},
+    ],
+}
 
 
 def _standing(silver: int, silver_points: int, gold: int, gold_points: int) -> list[Shape]:

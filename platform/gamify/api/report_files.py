@@ -1,6 +1,6 @@
 """Reports as CSV: one table whose columns are always the same, with every figure that the JSON has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from marshmallow import Schema, fields
@@ -14,9 +14,12 @@ FIRST = ("table", COMPARED)  # where in the JSON a line is from: the member, and
 
 def text(schema: type[Schema], body: Mapping[str, Any]) -> str:
     """Return a report as CSV, made from what would be answered as JSON."""
-    header = columns(schema)
-    rows = ([_cell(line.get(name)) for name in header] for line in lines(body))
-    return "".join(spreadsheet.lines(header, rows))
+    return _written(columns(schema), lines(body))
+
+
+def flat(schema: type[Schema], body: Mapping[str, Any]) -> str:
+    """Return a report of a single table, whose lines all have what is said of the whole."""
+    return _written([*_names(schema())], _flat(body))
 
 
 def columns(schema: type[Schema]) -> list[str]:
@@ -37,6 +40,11 @@ def lines(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def name(report: str, slug: str, mode: str, span: Span) -> str:
     """Name a file by report, tenant, mode and the days that it is about."""
     return f"{report}-{slug}-{mode}-{span.first}-to-{span.last}.csv"
+
+
+def _written(header: Sequence[str], found: Iterable[Mapping[str, Any]]) -> str:
+    rows = ([_cell(line.get(name)) for name in header] for line in found)
+    return "".join(spreadsheet.lines(header, rows))
 
 
 def _flat(row: Mapping[str, Any]) -> list[dict[str, Any]]:

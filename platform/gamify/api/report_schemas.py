@@ -101,6 +101,24 @@ class LiabilityQuerySchema(SpanSchema):
     )
 
 
+class AgesQuerySchema(Schema):
+    """The age of what is outstanding, and how far it is counted."""
+
+    as_of = Day(
+        load_default=None,
+        metadata={
+            "description": "At the end of this day, today by default; of a day that is not over, now.",
+            "examples": ["2026-01-31"],
+        },
+    )
+    zone = Zone("Whose day that is; the tenant's own by default.")
+    cursor = Text(
+        longest=4_000,
+        load_default=None,
+        metadata={"description": "`next_cursor` of the answer before, which knows the day and the zone too."},
+    )
+
+
 class OwnDaysSchema(SpanSchema):
     """What participants do."""
 

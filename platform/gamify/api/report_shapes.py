@@ -4,10 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from gamify.api.transactions import timestamp
 from gamify.models import PointCost, Tier
 from gamify.services.figures import Sums
 from gamify.services.reports import costs
 from gamify.services.reports.activity import Cohort
+from gamify.services.reports.age_steps import Progress
+from gamify.services.reports.ages import DAYS
 from gamify.services.reports.liability import Liability
 from gamify.services.reports.rises import Rises
 from gamify.services.reports.roll_forward import Flow, Group, Row, TierRow
@@ -89,6 +92,24 @@ def show_liability(found: Liability) -> Shape:
         for each in found.tiers
     ]
     return {"figures": figures, "tiers": tiers}
+
+
+def show_ages(done: Progress, cost: PointCost | None) -> Shape:
+    """Return how old the points are of those who are counted."""
+    points = done.ages.points
+    return {
+        "as_of": str(done.day),
+        "zone": done.zone,
+        "at": timestamp(done.ages.at),
+        "outstanding": sum(points),
+        "cost": cost and money(cost.cost),
+        "currency": cost and cost.currency,
+        "participants_done": done.ages.done_count,
+        "ages": [
+            {"older_than_days": least, "up_to_days": most, "points": each, "amount": priced(each, cost)["amount"]}
+            for least, most, each in zip((0, *DAYS), (*DAYS, None), points, strict=True)
+        ],
+    }
 
 
 def show_course(course: Iterable[tuple[Period, int]], found: Sequence[PointCost]) -> list[Shape]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,15 +18,16 @@ from gamify.api import report_files, report_parts, report_shapes
 from gamify.api.document import Blueprint
 from gamify.api.guard import caller, needs
 from gamify.api.json import answer
-from gamify.api.report_answers import ActivitySchema, LiabilitySchema, RollForwardSchema, TiersReportSchema
-from gamify.api.report_schemas import LiabilityQuerySchema, OwnDaysSchema, RollForwardQuerySchema, SpanSchema
+from gamify.api.report_answers import ActivitySchema, AgesSchema, LiabilitySchema, RollForwardSchema, TiersReportSchema
+from gamify.api.report_schemas import AgesQuerySchema, LiabilityQuerySchema, OwnDaysSchema, RollForwardQuerySchema, SpanSchema
 from gamify.api.report_shapes import Shape
 from gamify.db import hurry
 from gamify.deployment import database, deployment
 from gamify.errors import BeingPrepared, FieldError, Invalid, NotAcceptable
 from gamify.models import Tenant
 from gamify.services import entries, rollups
-from gamify.services.reports import days
+from gamify.services.reports import age_steps, costs, days
+from gamify.services.reports.age_steps import Progress
 from gamify.services.reports.span import Span
 
 blp = Blueprint(
@@ -40,6 +42,7 @@ NO_DIMENSION = (
     "by: metadata.channel is no dimension of your reports; an admin can declare it.",
 )
 NO_ZONE = ("invalid_request", "The request has invalid values", "zone: Must be the name of a time zone, such as Europe/Berlin.")
+NO_CURSOR = ("invalid_request", "The request has invalid values", "cursor: Is not a next_cursor of ours.")
 PREPARED = (BeingPrepared.code, BeingPrepared.title, str(BeingPrepared()))
 
 
@@ -98,7 +101,7 @@ class Liability(MethodView):
         """Get what the points cost that are not redeemed.
 
         As of the end of a day, by tier as well, and the course of it over the days asked for. Amounts are exact, by the cost
-        that a point has on the day in question.
+        that a point has on the day in question. How old the points are takes longer: `/reports/liability/ages` tells it.
         """
         as_of = values.pop("as_of")
 
@@ -109,6 +112,36 @@ class Liability(MethodView):
             return report_parts.owed(question.session, question.tenant.id, span, as_of=day)
 
         return _answer("liability", LiabilitySchema, values, tell)
+
+
+@blp.route("/liability/ages")
+class Ages(MethodView):
+    """How old it is."""
+
+    init_every_request = False
+
+    @needs("reports:read")
+    @blp.arguments(AgesQuerySchema(), location="query")
+    @blp.ok(AgesSchema, examples.AGES)
+    @blp.ok_as_csv(report_files.flat(AgesSchema, examples.AGES))
+    @blp.problems(406, 422, s422=NO_CURSOR)
+    def get(self, asked: dict[str, Any]) -> Response:
+        """Get how old the points are that are not redeemed, counted participant by participant.
+
+        Whoever redeems spends their oldest points first. Each answer adds the next few thousand participants to those of the
+        answers before: repeat with `cursor` until `next_cursor` is null, and the sums are those of everybody. All parts are of
+        one instant, so that points of a day that is over come to what `/reports/liability` tells of it.
+        """
+        form, tenant_id, vault = _form(), caller().tenant_id, deployment().vault
+        with database().snapshot(tenant_id) as session:
+            hurry(session, seconds=LONGEST_WAIT)
+            tenant = session.get_one(Tenant, tenant_id)
+            done = age_steps.go_on(session, tenant_id, _begun(session, tenant, asked), seconds=age_steps.STEP)
+            shape = report_shapes.show_ages(done, costs.on(session, tenant_id, done.day))
+        cursor = None if done.is_whole else age_steps.seal(vault, tenant_id, done, now=datetime.now(UTC))
+        day = Span(done.day, done.day, "day", UTC)
+        name = report_files.name("liability-ages", tenant.slug, tenant.mode, day)
+        return _sent(form, {**shape, "next_cursor": cursor}, name, partial(report_files.flat, AgesSchema))
 
 
 @blp.route("/tiers")
@@ -177,10 +210,29 @@ def _answer(
         about = {"unit": question.span.unit, "zone": str(question.span.zone)}
         body = {**told[0], **about, **tell_once(question), report_files.COMPARED: told[1] if told[1:] else None}
         name = report_files.name(report, question.tenant.slug, question.tenant.mode, question.span)
+    return _sent(form, body, name, partial(report_files.text, schema))
+
+
+def _sent(form: str, body: Shape, name: str, write: Callable[[Shape], str]) -> Response:
+    """Send a report as JSON or, as `write` writes it, as a file."""
     if form == FORMS[0]:
         return answer(body, {"Vary": "Accept"})
     headers = {"Vary": "Accept", "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(report_files.text(schema, body), 200, headers, mimetype=form)
+    return Response(write(body), 200, headers, mimetype=form)
+
+
+def _begun(session: Session, tenant: Tenant, asked: dict[str, Any]) -> Progress:
+    """Where counting ages goes on by the cursor, or begins. Raises `Invalid` naming `cursor`."""
+    day, zone, cursor = asked["as_of"], asked["zone"], asked["cursor"]
+    if cursor is None:
+        of = ZoneInfo(zone or tenant.time_zone)
+        return age_steps.begin(session, day or datetime.now(of).date(), of)
+    done = age_steps.unseal(deployment().vault, tenant.id, cursor)
+    if done is None:
+        raise Invalid([FieldError("cursor", "Is not a next_cursor of ours.")])
+    if (day or done.day, zone or done.zone) != (done.day, done.zone):
+        raise Invalid([FieldError("cursor", "Is of another as_of or zone: leave them out, or send them as at first.")])
+    return done
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def begin(session: Session, day: date, zone: tzinfo) -> Progress:
     return Progress(day, str(zone), Ages(session.execute(INSTANT, {"until": until}).scalar_one()))
 
 
-def go_on(session: Session, tenant_id: int, done: Progress, *, seconds: float = STEP) -> Progress:
+def go_on(session: Session, tenant_id: int, done: Progress, *, seconds: float) -> Progress:
     """Count the next participants, for about so long."""
     deadline = monotonic() + seconds
     while True:
