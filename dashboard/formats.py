@@ -18,6 +18,7 @@ STEPS = ((60, 1, "s"), (3_600, 60, "min"), (86_400, 3_600, "h"), (30 * 86_400, 8
 COMPACT = ((1_000_000_000_000, "T"), (1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K"))
 LEAST_COMPACT = 10_000
 JUST_NOW = 10  # seconds
+HOURS = 24  # of a day
 
 
 def init_app(app: Flask) -> None:
@@ -96,6 +97,12 @@ def duration(seconds: float) -> str:
     """75 → 1 min; what is less than a second is 1 s."""
     size, unit = next(((size, unit) for limit, size, unit in STEPS if seconds < limit), STEPS[-1][1:])
     return f"{max(int(seconds // size), 1)} {unit}"
+
+
+def days(count: float) -> str:
+    """84.52 → 84.5 days; less than one in hours."""
+    size, unit = (1, "days") if count >= 1 else (HOURS, "hours")
+    return f"{count * size:,.1f} {unit}"
 
 
 def _exact(at: datetime, *, seconds: bool = False) -> str:

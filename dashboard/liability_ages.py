@@ -10,7 +10,7 @@ from gamify.models import PointCost
 from gamify.services import figures
 from gamify.services.reports import age_steps, costs
 from gamify.services.reports.age_steps import Progress
-from gamify.services.reports.ages import DAYS
+from gamify.services.reports.ages import BANDS, DAYS
 from gamify.services.reports.span import Span
 from sqlalchemy.orm import Session
 
@@ -56,11 +56,10 @@ def _counted(session: Session, tenant_id: int, asked: Asked, span: Span) -> Prog
 
 
 def _table(done: Progress, cost: PointCost | None, label: str, token: str, span: Span) -> Table:
-    points = done.ages.points
-    whole = sum(points)
+    whole = done.ages.sums[0]
     lines = [
-        [Cell(least, name), Cell(most), *_cells(each, whole, cost)]
-        for name, least, most, each in zip(LABELS, (0, *DAYS), (*DAYS, None), points, strict=True)
+        [Cell(least, name), Cell(most), *_cells(points, whole, cost)]
+        for name, (least, most), points in zip(LABELS, BANDS, done.ages.points, strict=True)
     ]
     note = "Whoever redeems spends their oldest points first."
     if done.ages.at < span.until:
@@ -77,4 +76,4 @@ def _cells(points: int, whole: int, cost: PointCost | None) -> list[Cell]:
 
 def _chart(points: Sequence[int]) -> dict[str, Any]:
     series = [{"label": "Points", "data": list(points), "tone": "accent"}]
-    return {"type": "bar", "horizontal": True, "labels": LABELS, "series": series}
+    return {"type": "bar", "title": "Points", "horizontal": True, "labels": LABELS, "series": series}

@@ -13,14 +13,15 @@ from gamify.services.ledger_actors import NO_KEY
 from gamify.services.reports.roll_forward import Group
 from gamify.services.reports.span import A_DAY, Period, Span
 
-from dashboard.formats import money, number, percent, signed
+from dashboard.formats import days, money, number, percent, signed
 from dashboard.ledger_query import NO_TIER
 from dashboard.report_query import Asked, in_words
 
 Filters = Mapping[str, str]  # parameters of an address
 
 NO_FILTERS: Filters = {}
-NUMBERS = ("number", "signed", "percent", "money", "heat")
+NUMBERS = ("number", "signed", "percent", "money", "days", "heat")
+LONGEST_LABEL = 28  # letters
 HIDDEN = "hidden"
 NOTHING = "–"  # noqa: RUF001  # nothing there
 ALL_OTHERS, NO_TIER_NAME = "(all others)", "(no tier)"
@@ -144,7 +145,7 @@ def label(period: Period, unit: str) -> str:
 
 def written(column: Column, cell: Cell) -> str:
     """A cell as the page writes it; of a tier, what stands there where there is none."""
-    write: dict[str, Callable[[Any], str]] = {"percent": percent, "signed": signed, "number": number}
+    write: dict[str, Callable[[Any], str]] = {"percent": percent, "signed": signed, "number": number, "days": days}
     if column.form in write:
         return NOTHING if cell.value is None else write[column.form](cell.value)
     if column.form == "tier" and cell.value == NO_TIER_NAME:
@@ -155,6 +156,11 @@ def written(column: Column, cell: Cell) -> str:
 def short(period: Period, unit: str) -> str:
     """The same for an axis."""
     return f"{period.first:%b %Y}" if unit == "month" else f"{period.first:%-d %b}"
+
+
+def on_axis(name: str) -> str:
+    """As much of a name as there is room for beside a bar."""
+    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"
 
 
 def tier_cell(tier: Tier | None, link: str = "") -> Cell:

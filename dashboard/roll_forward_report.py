@@ -27,13 +27,13 @@ from dashboard.report_table import (
     movements,
     of_group,
     of_tier,
+    on_axis,
     period_cells,
     short,
     tier_cell,
 )
 
 MOST_BARS = 10
-LONGEST_LABEL = 28  # letters
 NET = Column("net", "= Net", "signed")
 SIGNS = {"award": 1, "award_reversal": -1, "deduct": -1, "deduct_reversal": 1}
 TONES = {"award": "good", "award_reversal": "bad", "deduct": "watch", "deduct_reversal": "info"}
@@ -230,5 +230,5 @@ def _bars(groups: Sequence[Group], asked: Asked) -> dict[str, Any]:
         data = [sign * getattr(group.sums, f"{kind}_points") for group in shown]
         if any(data):
             series.append({"label": MOVEMENTS[kind].label[2:], "data": data, "tone": TONES[kind]})
-    labels = [name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…" for name in names]
+    labels = [on_axis(name) for name in names]
     return {"type": "bar", "unit": "points", "horizontal": True, "stacked": True, "labels": labels, "series": series}

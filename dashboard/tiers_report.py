@@ -1,22 +1,25 @@
-"""Tiers on a page: how participants are spread over them as time goes on, and who moves from which to which."""
+"""Tiers on a page: how participants are spread over them as time goes on, who moves from which to which, and how long it took."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gamify.models import Tier
-from gamify.services.reports import roll_forward
+from gamify.services.reports import rises, roll_forward
+from gamify.services.reports.rises import Rise, Rises
 from gamify.services.reports.roll_forward import Flow
 from gamify.services.reports.span import Span
 from gamify.services.rollup_parts import NOBODY
 from sqlalchemy.orm import Session
 
 from dashboard import tier_flow
+from dashboard.formats import HOURS
 from dashboard.report_query import Asked, in_words
-from dashboard.report_table import PERIOD, TIER, Cell, Column, Drill, Table, period_cells, short, tier_cell
+from dashboard.report_table import PERIOD, TIER, Cell, Column, Drill, Table, on_axis, period_cells, short, tier_cell
 from dashboard.tier_flow import Tally
 
 NEW = "new"
+MOST_BARS = 10
 
 
 class Moves(NamedTuple):
@@ -28,24 +31,28 @@ class Moves(NamedTuple):
 
 
 def build(session: Session, tenant_id: int, asked: Asked) -> dict[str, Any]:
-    """Return what the page shows: `moves`, `moves_before`, `chart`, `flow` and `tables`."""
+    """Return what the page shows: `moves`, `moves_before`, `chart`, `flow`, `waits` (a chart) and `tables`."""
     span = asked.check()
     standings = roll_forward.standings(session, tenant_id, span)
     flows = roll_forward.flows(session, tenant_id, span)
+    risen = rises.newest(session, tenant_id, span, most=rises.MOST)
     numbers = {number for standing in standings for number in standing}
     numbers |= {number for flow in flows for number in flow[:2]} - {NOBODY}
+    numbers |= {number for rise in risen.rises for number in (rise.tier_from, rise.tier_to)}
     tiers = roll_forward.tiers_in_order(session, tenant_id, numbers)
     order = [NOBODY, *(number for number, _ in tiers)]
     found = {
         "chart": _chart(standings[1:], tiers, span),
         "moves": _moves(flows, order),
         "flow": _drawing(flows, tiers),
+        "waits": _waits(risen.rises[:MOST_BARS], dict(tiers)),
     }
     then, moves_before = None, None
     if asked.against:
         then = roll_forward.standings(session, tenant_id, _last_day(asked.against))[-1]
         moves_before = _moves(roll_forward.flows(session, tenant_id, asked.against), order)
     tables = [_over_time(standings, tiers, Drill(asked, span), then, asked), _matrix(flows, tiers)]
+    tables.append(_times(risen, dict(tiers)))
     return found | {"tables": tables, "moves_before": moves_before}
 
 
@@ -119,6 +126,33 @@ def _matrix(flows: Sequence[Flow], tiers: Sequence[tuple[int, Tier | None]]) -> 
     foot = [[Cell("All"), *(Cell(total) for total in totals), Cell(sum(totals))]]
     note = "Rows are the tier that somebody comes from, columns the one they go to. Whoever moves twice counts twice."
     return Table("movements", "Movements between tiers", columns, lines, foot, note)
+
+
+def _times(found: Rises, tiers: Mapping[int, Tier | None]) -> Table:
+    columns = [TIER._replace(name="from", label="From"), TIER._replace(name="to", label="To"), Column("number", "Rises")]
+    columns += [Column("lower_quartile", "A quarter within", "days"), Column("median", "Half within", "days")]
+    columns += [Column("upper_quartile", "Three quarters within", "days")]
+    lines = []
+    for rise in found.rises:
+        quartiles = (rise.lower_quartile, rise.median, rise.upper_quartile)
+        ends = [tier_cell(tiers.get(number)) for number in (rise.tier_from, rise.tier_to)]
+        lines.append([*ends, Cell(rise.number), *(Cell(round(days, 3)) for days in quartiles)])
+    note = "How long somebody had been on a tier when a movement brought them to a higher one."
+    if found.is_sample:
+        note += f" Only the newest {rises.MOST:,} in these days are looked at."
+    return Table("rises", "Time to the next tier", columns, lines, note=note)
+
+
+def _waits(found: Sequence[Rise], tiers: Mapping[int, Tier | None]) -> dict[str, Any]:
+    """Medians, in days unless all of them are shorter."""
+    names = {number: tier.name if tier else "No tier" for number, tier in tiers.items()}
+    tones = [tier.tone if (tier := tiers.get(rise.tier_to)) else "edge" for rise in found]
+    medians = [rise.median for rise in found]
+    size, unit = (1, "days") if max(medians, default=0) >= 1 else (HOURS, "hours")
+    series = [{"label": "Half within", "data": [round(days * size, 1) for days in medians], "tone": "accent", "tones": tones}]
+    labels = [on_axis(f"{names[rise.tier_from]} to {names[rise.tier_to]}") for rise in found]
+    title = f"Half within so many {unit}"
+    return {"type": "bar", "unit": unit, "title": title, "horizontal": True, "labels": labels, "series": series}
 
 
 def _drawing(flows: Sequence[Flow], tiers: Sequence[tuple[int, Tier | None]]) -> tier_flow.Chart | None:

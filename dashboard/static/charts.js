@@ -1,7 +1,7 @@
 "use strict";
 // Charts: drawn by Chart.js from the JSON in each figure, in the colours of the page, and anew when those change.
 //
-// {"type": "bar" | "line" | "doughnut", "labels": [...], "stacked": true?, "unit": "points"?,
+// {"type": "bar" | "line" | "doughnut", "labels": [...], "stacked": true?, "unit": "points"?, "title": "Points"? (of the figures' axis),
 //  "series": [{"label": "Awarded", "data": [...], "tone": "good" | "gold" | ..., "tones": [...]?,
 //              "type": "line"?, "axis": "right"?, "dashed": true?}]}
 
@@ -78,6 +78,7 @@ function optionsOf(spec) {
     stacked: spec.stacked,
     beginAtZero: spec.zero !== false,
     border: { display: false },
+    title: { display: Boolean(spec.title), text: spec.title },
     ticks: { maxTicksLimit: 6, callback: (value) => short.format(value) },
   };
   const scales = across ? { x: figures, y: names } : { x: names, y: figures };

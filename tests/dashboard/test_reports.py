@@ -17,7 +17,7 @@ from gamify.models import ApiKey, PointCost, Tenant
 from gamify.services import ledger, rollups, tiers
 from gamify.services.audit import SYSTEM
 from gamify.services.ledger import AWARD, Movement
-from gamify.services.reports import activity, age_steps, ages, costs, dimensions, liability, roll_forward, saved
+from gamify.services.reports import activity, age_steps, ages, costs, dimensions, liability, rises, roll_forward, saved
 from gamify.services.reports.ages import Ages
 from gamify.services.reports.span import Span
 from sqlalchemy import event, select
@@ -373,6 +373,38 @@ def test_tiers_show_who_is_where_and_who_moves(here, told, reader):
     assert found["movements"].columns[1:-1] == [row[0] for row in found["movements"].texts[1:]]
 
 
+def test_the_time_to_the_next_tier_is_told_in_days_and_by_the_hour_where_it_is_less(here, tenant, admin):
+    rises_of = [("ana", 0, 400), ("ana", 84.5, 200), ("bo", 0, 499), ("bo", 10.25, 1), ("cleo", 0, 1), ("cleo", 0.25, 2000)]
+    events = [Event(BASE + timedelta(days=after), who, points) for who, after, points in rises_of]
+    write(here, tenant.id, sorted(events, key=lambda each: each.at))
+    page, found = read(admin, f"{PAGE}/tiers?from=2026-03-27&to=2026-07-20")
+
+    assert found["rises"].texts == [
+        ["Bronze Tier", "Silver Tier", "2", "28.8 days", "47.4 days", "65.9 days"],
+        ["Bronze Tier", "Gold Tier", "1", "6.0 hours", "6.0 hours", "6.0 hours"],
+    ]
+    assert "Half within so many days" in page.text
+    assert "Only the newest" not in page.text
+    header, _, last = file_of(admin, f"{PAGE}/tiers.csv?from=2026-03-27&to=2026-07-20&table=rises")
+    assert header == ["from", "to", "number", "lower_quartile", "median", "upper_quartile"]
+    assert last == ["Bronze Tier", "Gold Tier", "1", "0.25", "0.25", "0.25"]
+
+
+def test_it_is_said_that_only_the_newest_rises_are_looked_at(told, reader, monkeypatch):
+    monkeypatch.setattr(rises, "MOST", 2)
+    page, found = read(reader, f"{PAGE}/tiers?{DAYS}")
+
+    assert "Only the newest 2 in these days are looked at." in page.text
+    assert sum(figure(row[2]) for row in found["rises"].texts) == 2
+
+
+def test_without_rises_nothing_is_drawn(reader):
+    page, found = read(reader, f"{PAGE}/tiers?from=2026-06-01&to=2026-06-02")
+
+    assert found["rises"].texts == [["Nothing in these days."]]
+    assert "chart-of-rises" not in page.text
+
+
 def test_behaviour_shows_who_is_active_and_what_for(here, told, reader):
     _, found = read(reader, f"{PAGE}/activity?{DAYS}&unit=week&compare=previous")
     of = span("week")
@@ -462,6 +494,7 @@ FILES = [
     (f"/liability.csv?{DAYS}&table=ages", f"/liability?{DAYS}", "ages"),
     (f"/tiers.csv?{DAYS}", f"/tiers?{DAYS}", "distribution"),
     (f"/tiers.csv?{DAYS}&table=movements", f"/tiers?{DAYS}", "movements"),
+    (f"/tiers.csv?{DAYS}&table=rises", f"/tiers?{DAYS}", "rises"),
     *(
         (f"/activity.csv?{DAYS}&table={name}", f"/activity?{DAYS}", name)
         for name in ("active", "cohorts", "award-sizes", "balances", "reasons", "keys")
@@ -487,6 +520,10 @@ def test_a_file_has_the_rows_and_figures_of_the_page(here, told, reader, file, p
                 assert value == "0" if cell == "0%" else int(value) > 0
             elif cell.endswith("%"):
                 assert f"{float(value) * 100:.1f}%" == cell
+            elif cell.endswith(" days"):
+                assert f"{float(value):.1f} days" == cell
+            elif cell.endswith(" Tier"):
+                assert value == cell
             elif cell.startswith("EUR "):
                 assert f"EUR {float(value):,.2f}" == cell
             elif value and cell != "–":  # noqa: RUF001  # of nobody

@@ -10,7 +10,7 @@ from gamify.services.figures import Sums
 from gamify.services.reports import costs
 from gamify.services.reports.activity import Cohort
 from gamify.services.reports.age_steps import Progress
-from gamify.services.reports.ages import DAYS
+from gamify.services.reports.ages import BANDS
 from gamify.services.reports.liability import Liability
 from gamify.services.reports.rises import Rises
 from gamify.services.reports.roll_forward import Flow, Group, Row, TierRow
@@ -96,18 +96,18 @@ def show_liability(found: Liability) -> Shape:
 
 def show_ages(done: Progress, cost: PointCost | None) -> Shape:
     """Return how old the points are of those who are counted."""
-    points = done.ages.points
+    of_bands = zip(BANDS, done.ages.points, strict=True)
     return {
         "as_of": str(done.day),
         "zone": done.zone,
         "at": timestamp(done.ages.at),
-        "outstanding": sum(points),
+        "outstanding": done.ages.sums[0],
         "cost": cost and money(cost.cost),
         "currency": cost and cost.currency,
         "participants_done": done.ages.done_count,
         "ages": [
-            {"older_than_days": least, "up_to_days": most, "points": each, "amount": priced(each, cost)["amount"]}
-            for least, most, each in zip((0, *DAYS), (*DAYS, None), points, strict=True)
+            {"older_than_days": least, "up_to_days": most, "points": points, "amount": priced(points, cost)["amount"]}
+            for (least, most), points in of_bands
         ],
     }
 

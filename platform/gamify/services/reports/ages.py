@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 AT_ONCE = 1_000  # participants a statement
 DAYS = (30, 90, 180, 365)  # where one age ends and the next begins
+BANDS = tuple(zip((0, *DAYS), (*DAYS, None), strict=True))  # each is older than so many days, up to so many; None: without end
 
 # What was earned before each edge, unless less than that was left when something was taken back later on.
 SHARE = text("""
@@ -65,7 +66,7 @@ class Ages:
 
     @property
     def points(self) -> Sequence[int]:
-        """Outstanding points by age: younger than the first of `DAYS`, then from each until the next, and older than all."""
+        """Outstanding points of each of the `BANDS`."""
         return [newer - older for newer, older in pairwise(self.sums)] + [self.sums[-1]]
 
 
