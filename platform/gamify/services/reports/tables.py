@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from math import inf
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -11,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from gamify.errors import FieldError, Invalid
 from gamify.models import Tier
-from gamify.services import entries, zones
+from gamify.services import entries, ladder, zones
 from gamify.services.figures import Sums
-from gamify.services.reports import activity, days, dimensions, liability, roll_forward
+from gamify.services.reports import activity, age_steps, costs, days, dimensions, liability, rises, roll_forward
 from gamify.services.reports.activity import Bar
+from gamify.services.reports.ages import BANDS
 from gamify.services.reports.roll_forward import BY_KEY, BY_REASON, BY_TIER, METADATA, TENANT, Group
 from gamify.services.reports.span import Span
 from gamify.services.rollup_parts import NOBODY, REASONS
@@ -59,6 +61,7 @@ Make = Callable[[Session, int, Asked], tuple[Sequence[Column], Iterator[Row]]]
 _PERIOD = (Column("from", date), Column("to", date))
 _MOVEMENTS = tuple(Column(name, int) for name in ("awarded", "reversed", "deducted", "given_back"))
 _POINTS, _PARTICIPANTS = Column("points", int), Column("participants", int)
+_FROM_TO = (Column("tier_from", str), Column("tier_to", str))
 _MOVED = (*_MOVEMENTS, Column("net", int), Column("entries", int))
 
 
@@ -192,6 +195,20 @@ def _liability_by_tier(session: Session, tenant_id: int, asked: Asked) -> tuple[
     )
 
 
+def _liability_by_age(session: Session, tenant_id: int, asked: Asked) -> tuple[Sequence[Column], Iterator[Row]]:
+    begun = age_steps.begin(session, asked.span.last, asked.span.zone)
+    done = age_steps.go_on(session, tenant_id, begun, seconds=inf)  # a minute for a million participants: nobody waits for files
+    at = costs.on(session, tenant_id, done.day)
+    columns = (
+        *(Column("day", date), Column("older_than_days", int), Column("up_to_days", int), _POINTS),
+        *(Column("cost", Decimal), Column("currency", str)),
+    )
+    return columns, (
+        (done.day, *band, points, points * at.cost if at else None, at.currency if at else None)
+        for band, points in zip(BANDS, done.ages.points, strict=True)
+    )
+
+
 def _liability_over_time(session: Session, tenant_id: int, asked: Asked) -> tuple[Sequence[Column], Iterator[Row]]:
     found = liability.over_time(session, tenant_id, asked.span)
     return (Column("day", date), _POINTS, Column("cost", Decimal)), iter(found)
@@ -224,8 +241,22 @@ def _flows(session: Session, tenant_id: int, asked: Asked) -> tuple[Sequence[Col
     numbers = {number for flow in found for number in (flow.tier_from, flow.tier_to)} - {NOBODY}
     names = {number: _name(tier) for number, tier in roll_forward.tiers_in_order(session, tenant_id, numbers)}
     names[NOBODY] = "(new)"
-    return (Column("tier_from", str), Column("tier_to", str), _PARTICIPANTS, _POINTS), (
+    return (*_FROM_TO, _PARTICIPANTS, _POINTS), (
         (names[flow.tier_from], names[flow.tier_to], flow.participant_count, flow.points) for flow in found
+    )
+
+
+def _rises(session: Session, tenant_id: int, asked: Asked) -> tuple[Sequence[Column], Iterator[Row]]:
+    known = ladder.known(session, tenant_id)
+    quartiles = ("lower_quartile", "median", "upper_quartile")
+    found = rises.newest(session, tenant_id, asked.span).rises
+    return (*_FROM_TO, Column("number", int), *(Column(f"{name}_days", float) for name in quartiles)), (
+        (
+            *(_name(known.get(number)) for number in (rise.tier_from, rise.tier_to)),
+            rise.number,
+            *(round(getattr(rise, name), 3) for name in quartiles),
+        )
+        for rise in found
     )
 
 
@@ -273,12 +304,14 @@ VIEWS: dict[str, dict[str, View]] = {
     },
     LIABILITY: {
         "tiers": View("Liability by tier", _liability_by_tier, is_of_instant=True),
+        "ages": View("Liability by age", _liability_by_age, is_of_instant=True),
         "course": View("Liability over time", _liability_over_time),
         "rates": View("Redemption and breakage", _liability_rates, is_of_instant=True),
     },
     TIERS: {
         "distribution": View("Participants by tier", _distribution),
         "movements": View("Movements between tiers", _flows),
+        "rises": View("Time to the next tier", _rises),
     },
     ACTIVITY: {
         "active": View("Active participants", _active),
