@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ from tests import commands, secrets_issued
 
 BASE = "/api/v1/gamify"
 PEPPER = "a pepper for tests, 32 characters"
+NO_TLS = ssl.create_default_context()  # nobody uses it, and each client would make one, which takes longer than a test
 numbers = (f"{os.getpid()}-{n}" for n in itertools.count(1))
 names = (f"tenant-{os.getpid()}-{n}" for n in itertools.count(1))
 
