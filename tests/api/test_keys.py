@@ -110,6 +110,7 @@ def test_revoked_key_is_refused_at_once_by_every_process(tcp: Api, tenant: Tenan
     assert {key.award("p", 1).status for _ in range(10)} == {401}
 
 
+@pytest.mark.long
 def test_revoked_key_is_refused_within_5_seconds_by_every_process_while_redis_is_dead(
     settings: Settings, tenant: TenantUnderTest, tmp_path: Path
 ):
