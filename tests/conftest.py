@@ -20,7 +20,18 @@ from gamify.embedded import EmbeddedServers
 
 from tests import secrets_issued
 from tests.clock import Clock, running
-from tests.harness import Api, Server, TenantUnderTest, make_database, new_tenant, settings_for, start_server, stop, url_of
+from tests.harness import (
+    NO_TLS,
+    Api,
+    Server,
+    TenantUnderTest,
+    make_database,
+    new_tenant,
+    settings_for,
+    start_server,
+    stop,
+    url_of,
+)
 
 FOLDER = "TESTS_OF_THIS_RUN"
 
@@ -156,5 +167,5 @@ def server(settings: Settings) -> Iterator[Server]:
 @pytest.fixture
 def tcp(server: Server, tenant: TenantUnderTest) -> Iterator[Api]:
     """The API over TCP, with an unlimited live key."""
-    with httpx.Client(base_url=server.url, timeout=30, limits=httpx.Limits(max_connections=64)) as client:
+    with httpx.Client(base_url=server.url, timeout=30, verify=NO_TLS, limits=httpx.Limits(max_connections=64)) as client:
         yield Api(client, tenant.key)

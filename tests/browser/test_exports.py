@@ -63,6 +63,7 @@ def test_what_is_filtered_is_exported_and_the_page_tells_by_itself_when_it_is_th
     assert [row["transaction_id"] for row in rows] == shown
 
 
+@pytest.mark.long
 def test_it_all_works_without_scripts(windows: Windows, here: Deployment, tenant: TenantUnderTest, filled: None, tmp_path: Path):
     page = windows.enter(new_user(here, tenant.slug, role="analyst"), java_script=False, width=360)
     page.goto("/dashboard/ledger")

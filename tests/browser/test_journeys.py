@@ -15,7 +15,11 @@ from tests.people import PASSWORD, enrolled, new_user
 
 pytestmark = pytest.mark.timeout(240)
 
-both_ways = pytest.mark.parametrize("java_script", [True, False], ids=["scripts", "no scripts"])
+both_ways = pytest.mark.parametrize(
+    "java_script",
+    # That every page is read and every form is sent without scripts is seen in `test_every_page` all the time.
+    [pytest.param(True, id="scripts"), pytest.param(False, id="no scripts", marks=pytest.mark.long)],
+)
 
 
 @pytest.fixture

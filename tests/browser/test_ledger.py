@@ -76,6 +76,7 @@ def test_a_change_of_a_filter_changes_rows_and_address_and_going_back_undoes_it(
     expect(page.get_by_label("Type", exact=True)).to_have_value("")
 
 
+@pytest.mark.long
 def test_without_scripts_forms_links_and_entries_work(windows: Windows, here: Deployment, tenant: TenantUnderTest, filled: None):
     page = windows.enter(new_user(here, tenant.slug), java_script=False)
     page.goto(PAGE)

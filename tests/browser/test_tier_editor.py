@@ -93,6 +93,7 @@ def test_a_draft_is_foreseen_published_and_undone_by_mouse(windows, here, tenant
     assert tenant.differences() == []
 
 
+@pytest.mark.long
 def test_a_handle_is_dragged_and_the_draft_follows(windows, here, tenant, admin):
     page = windows.enter(admin)
     page.goto(EDIT)
@@ -184,6 +185,7 @@ def test_what_is_wrong_is_told_at_its_field_while_one_types(windows, here, tenan
     expect(threshold(page, "Silver Tier")).not_to_have_attribute("aria-invalid", "true")
 
 
+@pytest.mark.long
 def test_fast_typing_is_no_change_of_somebody_else(windows, here, tenant, admin):
     page = windows.enter(admin)
     page.goto(EDIT)
@@ -229,6 +231,7 @@ def test_of_two_admins_at_once_the_second_is_told_and_loses_nothing(windows, her
     assert least(here, tenant) == {"bronze": 0, "silver": 400, "gold": 1800}
 
 
+@pytest.mark.long
 def test_without_scripts_a_tier_is_added_foreseen_and_published(windows, here, tenant, admin):
     page = windows.enter(admin, java_script=False)
     page.goto(EDIT)
@@ -264,6 +267,7 @@ def test_the_progress_of_a_recalculation_is_followed_until_it_is_done(windows, h
     expect(page.get_by_role("progressbar", name="Participants looked at")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_flow_leads_to_those_who_make_it(windows, tenant, admin):
     save(tenant, content(bronze=0, silver=400, gold=2_000))
     page = windows.enter(admin)
@@ -292,6 +296,7 @@ def test_what_could_not_be_saved_is_told_and_saved_with_the_next_letter(windows,
     windows.wrong.clear()  # the browser notes that the server was not there
 
 
+@pytest.mark.long
 def test_whoever_leaves_while_typing_loses_nothing(windows, here, tenant, admin):
     page = windows.enter(admin)
     page.goto(EDIT)

@@ -131,6 +131,7 @@ def test_a_killed_command_does_not_keep_anybody_from_working(alone):
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_killed_servers_come_back_with_everything(alone):
     server = serve(alone)
     for process in Path("/proc").glob("[0-9]*"):

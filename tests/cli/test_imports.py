@@ -87,6 +87,7 @@ def test_a_file_that_is_no_table_is_one_sentence(settings, tenant, refuses, data
     assert "nobody" in refuses("import", "nobody", str(path))
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_and_run_again_it_is_as_one_run(settings, here, tenant, owner, history):
     path = history(30_000)
     other = new_tenant(here)

@@ -86,7 +86,7 @@ def test_one_line_says_where_it_is_ready(serve):
     [
         (signal.SIGTERM, False),
         pytest.param(signal.SIGINT, False, marks=pytest.mark.long),
-        (signal.SIGINT, True),
+        pytest.param(signal.SIGINT, True, marks=pytest.mark.long),
     ],
 )
 def test_a_signal_ends_it_and_leaves_no_process(serve, sent, to_all):
@@ -172,6 +172,7 @@ def test_no_key_ever_stands_in_its_log(serve, settings, tenant):
     assert tenant.key not in err
 
 
+@pytest.mark.long
 def test_it_answers_to_the_host_it_is_told_to_listen_at(serve, settings):
     server = serve("--workers", "1", "--host", "127.0.0.2", using=replace(settings, allowed_hosts=("points.example",)))
     url = first_line(server).split()[-1]
@@ -182,6 +183,7 @@ def test_it_answers_to_the_host_it_is_told_to_listen_at(serve, settings):
     assert httpx.get(f"{url}/docs", headers={"Host": "localhost"}).json()["code"] == "host_not_served"
 
 
+@pytest.mark.long
 def test_listening_everywhere_allows_no_further_name(serve):
     server = serve("--workers", "1", "--host", "0.0.0.0")
     port = first_line(server).rpartition(":")[2].strip()

@@ -5,6 +5,7 @@ import sys
 import time
 
 import psycopg
+import pytest
 from gamify.config import Settings
 from gamify.services import ledger, recalculations, tiers
 from gamify.services.audit import SYSTEM
@@ -27,6 +28,7 @@ print("finished")
 PROGRESS = "SELECT done_count FROM recalculations WHERE tenant_id = %s ORDER BY id DESC LIMIT 1"
 
 
+@pytest.mark.long
 def test_a_killed_recalculation_is_taken_up_again(tenant: TenantUnderTest, settings: Settings, owner: psycopg.Connection):
     database = tenant.here.database
     for first in range(0, PEOPLE, 100):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,15 @@ class WorkerUnderTest:
         return self.process.returncode
 
 
+Start = Callable[..., WorkerUnderTest]
+
+
 class Jobs:
     """What a test does to the queue, and sees of it."""
 
     def __init__(self, here: Deployment) -> None:
         self.here = here
+        self.log = Path(os.devnull)  # of the worker that is shared, if one is
 
     def defer(self, name: str, /, **arguments: Any) -> int:
         with self.here.database.transaction() as session:
@@ -88,7 +93,13 @@ def wait_until(is_so: Callable[[], bool], *, within: float = 30) -> float:
 @pytest.fixture
 def quiet(servers: EmbeddedServers, template: str, run_folder: Path, worker_id: str) -> Iterator[Settings]:
     """Settings with a database of this test's own, so that no other test's jobs are in it."""
-    name = f"jobs_{worker_id}"
+    with a_database(servers, template, run_folder, f"jobs_{worker_id}") as settings:
+        yield settings
+
+
+@contextmanager
+def a_database(servers: EmbeddedServers, template: str, run_folder: Path, name: str) -> Iterator[Settings]:
+    """Settings with a new database, which is gone afterwards."""
     with FileLock(run_folder / "template.lock"):
         make_database(servers, name, template=template)
     yield settings_for(servers, run_folder, name)
@@ -98,6 +109,12 @@ def quiet(servers: EmbeddedServers, template: str, run_folder: Path, worker_id: 
 
 @pytest.fixture
 def jobs(quiet: Settings) -> Iterator[Jobs]:
+    with jobs_on(quiet) as found:
+        yield found
+
+
+@contextmanager
+def jobs_on(quiet: Settings) -> Iterator[Jobs]:
     here = Deployment(replace(quiet, pool_size=4))
     with psycopg.connect(quiet.database_url, autocommit=True) as owner:
         owner.execute(TABLE)
@@ -106,7 +123,13 @@ def jobs(quiet: Settings) -> Iterator[Jobs]:
 
 
 @pytest.fixture
-def start(quiet: Settings, jobs: Jobs) -> Iterator[Callable[..., WorkerUnderTest]]:
+def start(quiet: Settings, jobs: Jobs) -> Iterator[Start]:
+    with workers_on(quiet) as begin:
+        yield begin
+
+
+@contextmanager
+def workers_on(quiet: Settings) -> Iterator[Start]:
     started: list[WorkerUnderTest] = []
 
     def begin(*arguments: str, using: Settings = quiet, **options: Any) -> WorkerUnderTest:
@@ -122,3 +145,15 @@ def start(quiet: Settings, jobs: Jobs) -> Iterator[Callable[..., WorkerUnderTest
         if each.process.stdout:
             each.process.stdout.close()
         sys.stderr.write(each.log.read_text())  # beside the test that failed
+
+
+@pytest.fixture(scope="module")
+def working(servers: EmbeddedServers, template: str, run_folder: Path, worker_id: str) -> Iterator[Jobs]:
+    """A queue with a worker, for tests that leave both as they were."""
+    with (
+        a_database(servers, template, run_folder, f"work_{worker_id}") as settings,
+        jobs_on(settings) as jobs,
+        workers_on(settings) as start,
+    ):
+        jobs.log = start().await_ready().log
+        yield jobs

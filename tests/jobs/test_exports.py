@@ -104,6 +104,7 @@ def test_a_worker_killed_in_the_middle_leaves_no_half_file_and_the_next_makes_it
         assert of(folder / f"{export.id}.csv") == found.row_count
 
 
+@pytest.mark.long
 def test_a_worker_that_is_stopped_lets_go_of_an_export_and_the_next_makes_it(jobs, quiet, start):
     tenant_id = fill(jobs, 60_000)
     export = ask(jobs.here, tenant_id)

@@ -12,13 +12,12 @@ from tests.harness import new_tenant
 from tests.jobs.conftest import wait_until
 
 
-def test_a_job_is_done_soon_after_its_transaction_commits(jobs, start):
-    start().await_ready()
+def test_a_job_is_done_soon_after_its_transaction_commits(working):
     time.sleep(1)  # it listens by then
 
-    jobs.defer("example_mark", name="soon")
+    working.defer("example_mark", name="soon")
 
-    wait_until(lambda: jobs.marks("soon") == 1, within=2)
+    wait_until(lambda: working.marks("soon") == 1, within=2)
 
 
 @pytest.mark.long
@@ -76,60 +75,55 @@ def test_the_end_of_the_parent_ends_it(jobs, start):
     assert child.process.wait(10) == 0
 
 
-def test_a_mistake_is_kept_with_its_kind_and_place_and_never_its_text(jobs, start):
-    worker = start().await_ready()
-    job_id = jobs.defer("example_mistake")
-    jobs.await_status(job_id, "failed")
-    wait_until(lambda: "a job did not end well" in worker.log.read_text())
+def test_a_mistake_is_kept_with_its_kind_and_place_and_never_its_text(working):
+    job_id = working.defer("example_mistake")
+    working.await_status(job_id, "failed")
+    wait_until(lambda: "a job did not end well" in working.log.read_text())
 
-    ((error,),) = jobs.ask("SELECT error FROM job_errors WHERE job_id = %s", job_id)
+    ((error,),) = working.ask("SELECT error FROM job_errors WHERE job_id = %s", job_id)
     assert error.startswith("KeyError at ")
-    assert "a secret" not in error + worker.log.read_text()
+    assert "a secret" not in error + working.log.read_text()
 
 
-def test_a_fault_of_the_database_is_tried_again(jobs, start):
-    start()
-    job_id = jobs.defer("example_fault", name="fault")
+def test_a_fault_of_the_database_is_tried_again(working):
+    job_id = working.defer("example_fault", name="fault")
 
-    jobs.await_status(job_id, "succeeded")
+    working.await_status(job_id, "succeeded")
 
-    assert jobs.marks("fault") == 3
+    assert working.marks("fault") == 3
 
 
-def test_jobs_of_a_tenant_run_one_at_a_time_and_those_of_others_meanwhile(jobs, start):
-    one, other = new_tenant(jobs.here), new_tenant(jobs.here)
-    first = jobs.defer("example_steps", name="first", count=10, tenant_id=one.id)
-    second = jobs.defer("example_steps", name="second", count=10, tenant_id=one.id)
-    beside = jobs.defer("example_steps", name="beside", count=10, tenant_id=other.id)
-    start()
+def test_jobs_of_a_tenant_run_one_at_a_time_and_those_of_others_meanwhile(working):
+    one, other = new_tenant(working.here), new_tenant(working.here)
+    first = working.defer("example_steps", name="first", count=10, tenant_id=one.id)
+    second = working.defer("example_steps", name="second", count=10, tenant_id=one.id)
+    beside = working.defer("example_steps", name="beside", count=10, tenant_id=other.id)
     for job_id in (first, second, beside):
-        jobs.await_status(job_id, "succeeded")
+        working.await_status(job_id, "succeeded")
 
-    (spans,) = jobs.ask("""
+    (spans,) = working.ask("""
         SELECT max(at) FILTER (WHERE name = 'first') < min(at) FILTER (WHERE name = 'second'),
                min(at) FILTER (WHERE name = 'beside') < max(at) FILTER (WHERE name = 'first') FROM job_marks""")
     assert spans == (True, True)
 
 
-def test_a_job_for_next_week_does_not_hold_up_its_tenants_others(jobs, start):
-    tenant = new_tenant(jobs.here)
-    later = jobs.defer("example_mark", name="later", tenant_id=tenant.id, at=datetime.now(UTC) + timedelta(days=7))
-    soon = jobs.defer("example_mark", name="soon", tenant_id=tenant.id, at=datetime.now(UTC) + timedelta(seconds=2))
-    now = jobs.defer("example_mark", name="now", tenant_id=tenant.id)
-    start()
+def test_a_job_for_next_week_does_not_hold_up_its_tenants_others(working):
+    tenant = new_tenant(working.here)
+    later = working.defer("example_mark", name="later", tenant_id=tenant.id, at=datetime.now(UTC) + timedelta(days=7))
+    soon = working.defer("example_mark", name="soon", tenant_id=tenant.id, at=datetime.now(UTC) + timedelta(seconds=2))
+    now = working.defer("example_mark", name="now", tenant_id=tenant.id)
 
-    jobs.await_status(now, "succeeded")
-    jobs.await_status(soon, "succeeded")
-    assert jobs.status(later) == "todo"
+    working.await_status(now, "succeeded")
+    working.await_status(soon, "succeeded")
+    assert working.status(later) == "todo"
 
 
-def test_a_job_of_a_tenant_that_is_gone_is_done_already(jobs, start):
-    start()
-    job_id = jobs.defer("example_mark", name="gone", tenant_id=123_456_789)
+def test_a_job_of_a_tenant_that_is_gone_is_done_already(working):
+    job_id = working.defer("example_mark", name="gone", tenant_id=123_456_789)
 
-    jobs.await_status(job_id, "succeeded")
+    working.await_status(job_id, "succeeded")
 
-    assert jobs.marks("gone") == 0
+    assert working.marks("gone") == 0
 
 
 def test_what_comes_by_the_clock_comes_once_however_many_workers_there_are(jobs, start):
@@ -141,14 +135,13 @@ def test_what_comes_by_the_clock_comes_once_however_many_workers_there_are(jobs,
     assert times[0] <= times[1] + 2  # one may slip into the second of the next
 
 
-def test_a_job_that_this_release_does_not_know_is_left_for_a_newer_worker(jobs, start):
-    unknown = jobs.defer("of_the_next_release")
-    known = jobs.defer("example_mark", name="known")
-    start()
+def test_a_job_that_this_release_does_not_know_is_left_for_a_newer_worker(working):
+    unknown = working.defer("of_the_next_release")
+    known = working.defer("example_mark", name="known")
 
-    jobs.await_status(known, "succeeded")
+    working.await_status(known, "succeeded")
 
-    assert jobs.status(unknown) == "todo"
+    assert working.status(unknown) == "todo"
 
 
 @pytest.mark.long
