@@ -62,6 +62,28 @@ OPERATIONS = (
         "/points/transactions/TRANSACTION_ID/reverse",
         {"reason": "Order cancelled"},
     ),
+    Operation(
+        "tier",
+        "Read a tier",
+        "Since when and why, what the next one takes, and every change.",
+        "GET",
+        "/participants/user_123/tier",
+    ),
+    Operation("tiers", "Read your tiers", "The ladder in force, with the points that each tier takes.", "GET", "/tiers"),
+    Operation(
+        "participants",
+        "Find participants",
+        "By tier and by part of an id or name, page by page.",
+        "GET",
+        "/participants?tier=bronze&q=user&limit=20",
+    ),
+    Operation(
+        "roll-forward",
+        "Read a report",
+        "What points there were, how they moved, and what there are now, day by day; as CSV to whoever accepts text/csv.",
+        "GET",
+        "/reports/roll-forward?period=last_7_days&unit=day",
+    ),
 )
 
 

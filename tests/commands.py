@@ -50,3 +50,4 @@ def _become(files: Sequence[str], arguments: Sequence[str], environment: Mapping
             main()
         finally:
             atexit._run_exitfuncs()  # which forked processes leave out
+            sys.__stdout__.flush()  # alembic writes to what was there when it was loaded

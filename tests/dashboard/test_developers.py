@@ -150,6 +150,10 @@ def test_every_sample_runs_as_it_stands(server, tenant, language):
     assert run(language, written["history"])["total"] == 3
     reverse = written["reverse"].replace("TRANSACTION_ID", deducted["transaction_id"])
     assert run(language, reverse)["new_balance"] == 120
+    assert run(language, written["tier"])["current"]["code"] == "bronze"
+    assert [tier["code"] for tier in run(language, written["tiers"])["tiers"]] == ["bronze", "silver", "gold"]
+    assert {each["participant_id"] for each in run(language, written["participants"])["participants"]} == {"user_123", "user_456"}
+    assert run(language, written["roll-forward"])["rows"][-1]["closing"] == 170
 
 
 def test_samples_are_for_the_address_that_the_page_was_asked_for(admin):
