@@ -18,7 +18,7 @@ test: setup  ## the whole suite but the long tests
 
 test-long: setup  ## soaks, repeated kills, big data
 	@# 5 means that nothing was selected: fine only while no test is marked as long.
-	$(BIN)/pytest -m long -n 0 || { [ $$? -eq 5 ] && ! grep -rq --include='*.py' 'mark\.long' tests; }
+	$(BIN)/pytest -m long -n 2 || { [ $$? -eq 5 ] && ! grep -rq --include='*.py' 'mark\.long' tests; }
 
 check: setup  ## format, lint, types, imports, templates
 	$(BIN)/ruff format --check .

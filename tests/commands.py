@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gamify.cli import main
 
-PATIENCE = 90  # s
+PATIENCE = 300  # s
 
 fresh = multiprocessing.get_context("forkserver")
 fresh.set_forkserver_preload(["tests.loaded"])
