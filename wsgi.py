@@ -1,7 +1,5 @@
 """`flask --app wsgi …`, and any WSGI server."""
 
-from gamify import schema
-from gamify.app import create_app
+from gamify.app import create_app_with_migrations
 
-app = create_app()
-schema.init_app(app)
+app = create_app_with_migrations()

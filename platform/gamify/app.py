@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 
 import dashboard
-from gamify import api, config, http, logs
+from gamify import api, config, http, logs, schema
 from gamify.api import problems
 from gamify.deployment import Deployment
 
@@ -30,4 +30,13 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     http.init_app(app, settings)
     api.init_app(app, deployment)
     dashboard.init_app(app, otherwise=problems.HANDLERS)
+    return app
+
+
+def create_app_with_migrations() -> Flask:
+    """Return the app with Flask-Migrate's `db` commands, which a server does not need."""
+    from flask_migrate import Migrate  # noqa: PLC0415  # it takes a fifth of the time in which a process starts
+
+    app = create_app()
+    Migrate(app, app.extensions["gamify"].database, directory=str(schema.DIRECTORY))
     return app

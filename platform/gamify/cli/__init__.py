@@ -39,12 +39,9 @@ class Commands(FlaskGroup):
 
 def _whole_app() -> Flask:
     """Make the app with both doors, for Flask's commands; none of ours looks at it."""
-    from gamify import schema  # noqa: PLC0415
-    from gamify.app import create_app  # noqa: PLC0415
+    from gamify.app import create_app_with_migrations  # noqa: PLC0415
 
-    app = create_app()
-    schema.init_app(app)
-    return app
+    return create_app_with_migrations()
 
 
 @click.group(cls=Commands, create_app=_whole_app, add_version_option=False)
