@@ -19,8 +19,6 @@ FLAGS = (
 WIDTHS = (1280, 768, 360)
 PATIENCE = 10_000  # ms
 
-Rules = dict[str, Any]
-
 # Runs before anything of a page does; what a policy has stopped is told by no other means in full.
 WATCH = """
     addEventListener("securitypolicyviolation", (event) =>
@@ -35,10 +33,7 @@ MEASURE = """
         return [document.documentElement.scrollWidth, innerWidth];
     })()
 """
-AXE = "async ([part, options]) => (await axe.run(part, {resultTypes: ['violations'], ...options})).violations"
-EVERY_RULE: Rules = {}
-ALL_BUT_CONTRAST: Rules = {"rules": {"color-contrast": {"enabled": False}}}
-CONTRAST: Rules = {"runOnly": ["color-contrast"]}  # takes three times as long as all others together
+AXE = "(async () => (await axe.run(document, {resultTypes: ['violations']})).violations)()"
 # Answers that a person gets on purpose are written to the console, too.
 EXPECTED = "Failed to load resource: the server responded with a status of 4"
 
@@ -102,12 +97,11 @@ def sign_in(page: Page, email: str, password: str = PASSWORD, *, app: pyotp.TOTP
     page.wait_for_url(lambda address: "/sign-in" not in address and "/second-factor" not in address)
 
 
-def violations(page: Page, rules: Rules = EVERY_RULE, part: str = "html") -> list[str]:
-    """What axe finds in a part of the page: each rule with the first element that breaks it."""
+def violations(page: Page) -> list[str]:
+    """What axe finds: each rule with the first element that breaks it."""
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(AXE_SCRIPT)
-    found = page.evaluate(AXE, [part, rules])
-    return [f"{each['id']}: {each['nodes'][0]['html'][:160]} ({len(each['nodes'])} in all)" for each in found]
+    return [f"{found['id']}: {found['nodes'][0]['html'][:160]} ({len(found['nodes'])} in all)" for found in page.evaluate(AXE)]
 
 
 def overflow(page: Page) -> list[str]:
