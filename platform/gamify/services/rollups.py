@@ -144,10 +144,10 @@ def advance_dimension(session: Session, dimension: Dimension, *, most: int = AT_
     """
     progress = hold(session, dimension.tenant_id)
     values = _range(progress, since=dimension.done_until, until=progress.summed_until)
-    rest = _cut(session, values, most=most)
+    is_cut = _cut(session, values, most=most)
     for statement in (NEW_WORDS, ADD_WORDS):
         session.execute(statement, values | {"dimension": dimension.number})
-    dimension.done_until, dimension.is_ready = values["until"], not rest
+    dimension.done_until, dimension.is_ready = values["until"], not is_cut
     session.flush()
 
 
@@ -212,6 +212,8 @@ def _renew(database: Database, tenant_id: int) -> None:
     """Derive anew what older rules have made; what is of days of another zone, if it is nothing but that."""
     with database.transaction(tenant_id) as session:
         progress = hold(session, tenant_id)
+        if is_current(session, tenant_id):
+            return  # another process was faster
         is_made = progress.made_by == RULES
         if is_made:
             session.execute(text("SET LOCAL statement_timeout = 0"))
