@@ -71,7 +71,7 @@ def _over_time(course: Course, known: Sequence[PointCost], drill: Drill) -> Tabl
     lines = []
     for day, points, amount in course:
         first = Cell(day.isoformat(), f"{day:%a %-d %b %Y}", drill.until(day))
-        lines.append([first, Cell(points), *money_cells(amount, _cost_on(day, known))])
+        lines.append([first, Cell(points), *money_cells(amount, costs.valid(known, day))])
     return Table("course", "Over time", columns, lines)
 
 
@@ -81,13 +81,9 @@ def _chart(course: Course, known: Sequence[PointCost], found: Liability) -> dict
     series: list[dict[str, Any]] = [{"label": "Points", "data": [points for _, points, _ in course], "tone": "accent"}]
     currency = found.cost.currency if found.cost else None
     amounts = [
-        float(amount) if amount is not None and (at := _cost_on(day, known)) and at.currency == currency else None
+        float(amount) if amount is not None and (at := costs.valid(known, day)) and at.currency == currency else None
         for day, _, amount in course
     ]
     if any(amounts):
         series.append({"label": f"Cost in {currency}", "data": amounts, "tone": "watch", "axis": "right", "tension": 0})
     return {"type": "line", "zero": False, "labels": labels, "series": series}
-
-
-def _cost_on(day: date, known: Sequence[PointCost]) -> PointCost | None:
-    return next((each for each in known if each.valid_from <= day), None)

@@ -85,8 +85,5 @@ def over_time(session: Session, tenant_id: int, span: Span) -> Sequence[tuple[da
     """Return what was outstanding at the end of each period, and what it cost by the cost of that day."""
     rows = roll_forward.of_tenant(session, tenant_id, span)
     found = costs.listed(session, tenant_id)
-
-    def cost(day: date) -> Decimal | None:
-        return next((each.cost for each in found if each.valid_from <= day), None)
-
-    return [(row.period.last, row.closing, None if (at := cost(row.period.last)) is None else row.closing * at) for row in rows]
+    at_ends = ((row, costs.valid(found, row.period.last)) for row in rows)
+    return [(row.period.last, row.closing, row.closing * cost.cost if cost else None) for row, cost in at_ends]
